@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon import __version__
+from daemon import __version__, views
 from daemon.app.ask_jobs import AskJobs
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
@@ -26,6 +26,7 @@ from daemon.app.runtime import Runtime
 from daemon.app.scope import Scope
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName
+from daemon.domain.tokens import CONFIG_TOKEN
 from daemon.errors import ConfigFault, DatabaseFault
 from daemon.logs import OUTPUT, LogEvent, logger
 from daemon.metrics import CONTENT_TYPE, Metrics
@@ -36,6 +37,7 @@ from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
+from daemon.views.needs import DYING_WITHIN, FAILED_WITHIN, Around
 from daemon.watch.poller import TICK
 from daemon.web import Health, Probes, listen
 from daemon.web.context import WebContext
@@ -303,7 +305,7 @@ class Daemon:
 
         assert self.spec.web is not None, "there is a listener"
         watcher, tasks = self.scope.watcher, Tasks("web", self.defects)
-        live = Live(self.store, tasks=tasks, rng=self.rng)
+        live = Live(self.store, tasks=tasks, needs=self._needs, rng=self.rng)
         self._runtime.hub.listen(
             lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched
         )
@@ -313,7 +315,6 @@ class Daemon:
             clock=self.clock,
             projects=tuple(self.scope.pollers),
             hint=watcher.hint,
-            tracked=lambda: None,  # the hub hears of it
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=watcher.eta,
             tasks=tasks,
@@ -325,6 +326,8 @@ class Daemon:
 
         def adopt(spec: Spec) -> None:
             assert spec.web is not None, "the server runs"
+            if spec.web.token != context.settings.token:
+                live.end(CONFIG_TOKEN)
             context.settings, context.routing = spec.web, spec.routing
             context.projects, context.channels = tuple(self.scope.pollers), self.delivery.channel_facts(spec)
 
@@ -332,6 +335,22 @@ class Daemon:
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
         return WebServer(app, listener, tasks=tasks, defects=self.defects, live=live)
+
+    async def _needs(self) -> int:
+        """Count what needs a person, as `wrapd needs` does. Raises StoreError."""
+        spec, now = self.spec, self.clock.now()
+        around = Around(
+            now=now,
+            since=now - FAILED_WITHIN,
+            projects=tuple(self.scope.pollers),
+            running=True,
+            give_up_after=spec.give_up_after,
+        )
+        dying = 0.0 if spec.web is None or spec.web.public_url is None else DYING_WITHIN
+        found = await self.store.read_async(
+            lambda tx: tx.needs.read(now=now, since=around.since, channels=spec.channels, links_within=dying)
+        )
+        return views.needs(found, self.scope.watcher.overdue(found.running, now), around, limit=0).count
 
     def _on_news(self, news: News) -> None:
         """Wake what waits for a change."""

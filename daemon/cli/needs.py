@@ -1,7 +1,7 @@
 """`wrapd needs`: the one list of what needs a person."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -18,14 +18,13 @@ from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain.jobs import ChannelName
 from daemon.errors import Exit
-from daemon.views.needs import DYING_WITHIN, Around
+from daemon.views.needs import DYING_WITHIN, FAILED_WITHIN, Around
 
 if TYPE_CHECKING:
     from daemon.store import Transaction
 
 SHOWN = 20
 """Things shown unless asked for more."""
-_DAY = timedelta(days=1)
 
 
 @click.command("needs")
@@ -53,7 +52,7 @@ def command(ctx: click.Context, *, since: datetime | None, limit: int, as_json: 
     config, now = config_of(ctx), CLOCK.now()
     around = Around(
         now=now,
-        since=since or now - _DAY,
+        since=since or now - FAILED_WITHIN,
         projects=config.projects,
         running=daemon_runs(config),
         give_up_after=config.polling.give_up_after,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
 
 DYING_WITHIN = 86400.0
 """Seconds before its end from which on the link to a video that nobody has opened counts."""
+FAILED_WITHIN = timedelta(days=1)
+"""For how long a failed, lost or expired job counts, unless asked otherwise."""
 PAUSED_FOR = timedelta(days=1)
 """How long a project may be paused before that counts."""
 REPORTED_WITHIN = timedelta(seconds=120)

@@ -24,7 +24,7 @@ from daemon.store import Bookkeeping, JobRow, PauseRow, Store, StoreError, Trans
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
-from daemon.watch.learning import Learning, elapsed_of, is_credible
+from daemon.watch.learning import Learning, elapsed_of, is_credible, overdue
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
 
@@ -198,6 +198,10 @@ class Watcher:
         if elapsed is None:
             return None
         return eta(self._learning.durations, (str(row.project), row.kind), row.expected_length, elapsed)
+
+    def overdue(self, rows: Iterable[JobRow], at: datetime) -> list[tuple[JobRow, datetime]]:
+        """Return the jobs whose production takes too long as of `at`, each with the time since which it does."""
+        return overdue(rows, self._learning.durations, at)
 
     def notice_soon(self) -> None:
         """Take up newly tracked jobs in the background now, rather than at the next tick."""

@@ -133,6 +133,4 @@ async def _take_unwatched(
         raise HttpError(503, f"{error}; try again later", headers={"Retry-After": "60"}) from None
     except SignatureUsed as error:
         raise HttpError(409, f"{error}; sign each callback separately") from None
-    if result in (TrackResult.ADDED, TrackResult.TAKEN_UP):
-        context.tracked()
     return result is not None

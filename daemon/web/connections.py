@@ -204,6 +204,8 @@ class Connection(H11Protocol):
 
 LAST = "last"
 """Key in a request's state: the connection closes after this answer."""
+HEAD = "head"
+"""Key in a request's state: it came with HEAD, so nobody gets the body."""
 STREAM = "stream"
 """Key in a request's state: the answer goes on for as long as the client listens."""
 

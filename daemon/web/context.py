@@ -44,21 +44,19 @@ SendTest = Callable[[ChannelName], Awaitable[SentTest]]
 
 @dataclass(slots=True, kw_only=True)
 class WebContext:
-    """The web server's context. `tracked` is called after jobs were tracked, to have them picked up at once."""
+    """The web server's context."""
 
     settings: WebSettings
     store: Store
     clock: Clock
     projects: tuple[ProjectName, ...]
     hint: Hint
-    tracked: Callable[[], None]
     renew: Renew
     eta: EtaOf
     tasks: Tasks
     channels: Mapping[ChannelName, ChannelFacts]
     """The channels of the config."""
     test: SendTest
-    live: "Live | None" = None
-    """The streams of events; None: there are none."""
+    live: "Live"
     routing: Routing | None = None
     """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""

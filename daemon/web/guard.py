@@ -16,7 +16,7 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects
 from daemon.web.bodies import PROBLEM, HttpError
-from daemon.web.connections import LAST, Connections
+from daemon.web.connections import HEAD, LAST, Connections
 
 log = logger(__name__)
 
@@ -85,6 +85,7 @@ class Guard:
         method, forwarded = scope["method"], {**scope}
         if method == "HEAD" and not scope["path"].startswith(_LINKS):  # links handle HEAD themselves
             forwarded["method"] = "GET"  # uvicorn leaves out the body
+            scope["state"][HEAD] = True
         elif method == "OPTIONS":
             forwarded["method"] = "TRACE"  # no route takes it; Litestar would answer OPTIONS itself
         await self._app(cast("Any", forwarded), receive, answer.send)

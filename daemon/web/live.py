@@ -13,17 +13,15 @@ import asyncio
 import json
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any
 from weakref import WeakSet
 
 from daemon.errors import WrapdError
 from daemon.store import ChangeRow, Store, StoreError, Transaction
 from daemon.tasks import Tasks
-from daemon.web.connections import STREAM
 
 MOST = 64
 """Streams in all."""
@@ -123,6 +121,8 @@ class Live:
         """Whether these are kept up: only while there are streams."""
         self._pace = _Pace()
         self._pumping = self._again = self._closed = False
+        self._in_doubt = False
+        """Whether a token may have been revoked without a word."""
         self._beating: asyncio.TimerHandle | None = None
         self._count: int | None = None
         self._counted_at = float("-inf")
@@ -140,6 +140,7 @@ class Live:
         for row in rows:
             if row.kind == "token":
                 self.end(row.name)
+        self._in_doubt |= missed
         if missed or any(row.kind in _EVENTS for row in rows):
             self._pump_soon()
 
@@ -156,14 +157,17 @@ class Live:
         self._streams.add(stream)
         async with self._turn:
             last = _cursor_of(last_event_id)
-            told, frames = await self._store.read_async(
-                partial(_missed, last=last, told=self._told if self._begun else None)
-            )
+            missed = partial(_missed, last=last, told=self._told if self._begun else None)
+            (told, frames), revoked = await self._store.read_async(lambda tx: (missed(tx), _revoked(tx, {key})))
+            if revoked:  # between the look at it and now
+                stream.end()
             if not self._begun:
                 self._cursor = self._told = told
-                self._pending, self._begun = {}, True
+                self._pending, self._begun, self._count = {}, True, None
             stream.first = b"retry: %d\n%b\n" % (self._rng.randint(*_RETRY), b"" if frames else b"id: %d\n" % told)
             stream.first += b"".join(frames)
+            if self._count is not None:  # it has no id, so it is not resumed
+                stream.first += _frame(None, "needs", {"count": self._count})
             stream.place = self._sent
         self._pump_soon()  # something may have changed between the read and now
         if self._beating is None:
@@ -219,6 +223,8 @@ class Live:
         self._beating = None
         if self._streams:
             self._send(_BEAT_CHUNK)
+            if self._needs is not None:  # by time alone a job is overdue, or a link dies
+                self._pump_soon()
             self._beating = asyncio.get_running_loop().call_later(_BEAT, self._beat)
 
     def _pump_soon(self) -> None:
@@ -246,6 +252,11 @@ class Live:
         free = self._pace.free(now)
         work = partial(_news, cursor=self._cursor, pending=self._pending, most=free)
         try:
+            if self._in_doubt:
+                keys = {each.key for each in self._streams}
+                for key in await self._store.read_async(lambda tx: _revoked(tx, keys)):
+                    self.end(key)
+                self._in_doubt = False
             self._cursor, self._pending, self._told, frames = await self._store.read_async(work)
         except StoreError:  # logged where it arose
             self._pace.rest(now)
@@ -277,31 +288,8 @@ class Live:
             self._send(_frame(None, "needs", {"count": count}))
 
 
-async def stream_response(stream: LiveStream, scope: Any, receive: Any, send: Any) -> None:
-    """Answer an ASGI request with the stream, until it ends or the client leaves."""
-    scope["state"][STREAM] = True
-
-    async def leave() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        stream.end()
-
-    leaving = asyncio.ensure_future(leave())
-    try:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        async for chunk in stream:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-    finally:
-        leaving.cancel()
-
-
-HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-)
-"""The headers of a stream."""
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""The headers of a stream, next to its type."""
 
 
 @dataclass(slots=True)
@@ -361,6 +349,12 @@ def _missed(tx: Transaction, *, last: int | None, told: int | None) -> tuple[int
         return told, [_frame(told, "resync", {})]
     # What has changed since then comes with the next events.
     return told, _frames(tx, {subject: at for subject, at in _coalesced(rows, {}).items() if at <= told})
+
+
+def _revoked(tx: Transaction, keys: Collection[str]) -> set[str]:
+    """Those of the keys that are ids of revoked tokens."""
+    tokens = {key: tx.tokens.get(key) for key in keys}
+    return {key for key, token in tokens.items() if token is not None and token.revoked_at is not None}
 
 
 def _coalesced(rows: Iterable[ChangeRow], pending: Pending) -> Pending:

@@ -77,6 +77,7 @@ _ERRORS = {
     413: "The body is too large.",
     421: "Not answered under this Host.",
     422: "Parameters or the body have faults.",
+    429: "Too many streams of this token are open.",
     503: "The database is not available now, or too many requests are in progress; try again.",
 }
 
@@ -138,6 +139,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         errors |= {404}
     if path.endswith("deliveries/retry"):
         errors |= {409}
+    if path.endswith("/events"):
+        errors |= {429}
     responses = operation["responses"]
     responses.pop("400", None)
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}

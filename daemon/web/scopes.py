@@ -41,6 +41,7 @@ ROUTES: Mapping[str, Mapping[str, Access | ApiScope]] = {
     "/api/v1/deliveries/{id}/retry": {"POST": WRITE},
     "/api/v1/deliveries/{id}/cancel": {"POST": WRITE},
     "/api/v1/deliveries/{id}/resend": {"POST": WRITE},
+    "/api/v1/events": {"GET": READ},
     "/api/v1/openapi.json": {"GET": OPEN},
     "/api/v1/tokens": {"GET": ADMIN, "POST": ADMIN},
     "/api/v1/tokens/{id}": {"DELETE": ADMIN},

@@ -108,7 +108,7 @@ async def test_an_unknown_job_is_tracked_where_that_is_wanted(tmp_path: Path) ->
         told = await call(it, path_of(TRACKING, OTHER))
         assert (told.status, told.json()["watched"]) == (200, True)
         assert it.job("j-1", OTHER).tracking is Tracking.ACTIVE
-        assert it.tracked == 1
+        await it.heard(lambda news: news.tracked)
 
 
 async def test_a_signature_brings_in_one_job_and_no_second_one_after_a_restart_either(tmp_path: Path) -> None:

@@ -160,15 +160,10 @@ async def gone(it: Stage, left: int) -> None:
 
 async def test_a_revoked_token_ends_its_streams(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
-        sql(
-            it.store,
-            "INSERT INTO tokens (id, name, digest, scope, created_at, created_by) "
-            "VALUES ('t1', 'n', 'd', 'read', 1, 'x')",
-        )
         mine, other = await it.client(key="t1"), await it.client(key="t2")
         await mine.begun()
         await other.begun()
-        sql(it.store, "UPDATE tokens SET revoked_at = 2 WHERE id = 't1'")
+        sql(it.store, "UPDATE tokens SET revoked_at = 2 WHERE name = 't1'")
         assert await mine.ended() == []
         await it.store.write(track)
         assert [each.name for each in await other.until("job")] == ["job"]
@@ -176,7 +171,7 @@ async def test_a_revoked_token_ends_its_streams(tmp_path: Path) -> None:
 
 async def test_an_expired_token_ends_its_stream(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
-        client = await it.client(key="t&expires=0.01")
+        client = await it.client(key="t", expires=0.2)
         await client.begun()
         assert await client.ended() == []
 

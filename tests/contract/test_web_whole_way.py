@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from daemon.app.hub import Hub
 from daemon.domain.events import Event
 from daemon.domain.planning import Rails
 from daemon.store import JobRow
@@ -24,6 +26,7 @@ from daemon.web import (
     listen,
 )
 from daemon.web.context import SentTest, WebContext
+from daemon.web.live import Live
 from daemon.web.server import WebServer, build_app
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
@@ -71,24 +74,28 @@ async def way(
         listener = listen("127.0.0.1", 0)
         public = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = CallbackSettings(auth=auth, key=KEY, track_unknown=track_unknown)
+        defects = Defects(clock=it.clock, metrics=it.metrics)
+        tasks, hub = Tasks("web", defects), Hub(it.store, defects=defects)
+        hub.listen(lambda news: it.watcher.notice_soon() if news.tracked else None)
+        hub.start()
         context = WebContext(
             settings=WebSettings(host="127.0.0.1", port=0, public_url=public, callbacks={PROJECT: settings}),
             store=it.store,
             clock=it.clock,
             projects=(PROJECT,),
             hint=it.watcher.hint,
-            tracked=it.watcher.notice_soon,
             renew=_as_it_is,
             channels={},
             test=_no_test,
             eta=it.watcher.eta,
-            tasks=Tasks("web", Defects(clock=it.clock, metrics=it.metrics)),
+            tasks=tasks,
+            live=Live(it.store, tasks=tasks, rng=Random(1)),
         )
         probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
         web = WebServer(
             build_app(probes, _no_metrics, metrics_type="text/plain", context=context),
             listener,
-            tasks=context.tasks,
+            tasks=tasks,
         )
         web.start()
         config = {

@@ -61,7 +61,7 @@ class World:
 
     def jobs(self) -> dict[str, int]:
         """The version of each job, as a list of the API would have it."""
-        with closing(sqlite3.connect(self.folder / "wrapd.db")) as database:
+        with closing(sqlite3.connect(self.folder / "web.db")) as database:
             query = "SELECT job_id, (SELECT count(*) FROM transitions WHERE job = jobs.id) FROM jobs"
             return dict(database.execute(query).fetchall())
 

@@ -3,22 +3,17 @@
 import asyncio
 import contextlib
 import json
-import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-from daemon.app.hub import Hub
-from daemon.clock import ManualClock, SystemClock
-from daemon.metrics import Metrics
-from daemon.store import Store
-from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, listen
-from daemon.web.live import Live, TooManyStreams, stream_response
-from daemon.web.server import WebServer, build_app
-from tests.support.store import NOW
+from daemon.commands.tokens import create_token
+from daemon.domain.tokens import RANDOM_BYTES, ApiScope
+from tests.support.store import WHO
+from tests.support.web import TOKEN, Desk, desk
 
 PATIENCE = 30.0
 PATH = "/api/v1/events"
@@ -115,12 +110,12 @@ class Client:
 
 
 async def connect(
-    address: str, *, key: str = "t", last: int | None = None, limit: int = 2**16, path: str = PATH
+    address: str, *, token: str = TOKEN, last: int | None = None, limit: int = 2**16, path: str = PATH
 ) -> Client:
     """Open a stream, up to the end of the answer's head."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=limit)
-    head = f"GET {path}?key={key} HTTP/1.1\r\nHost: {address}\r\n"
+    head = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n"
     writer.write((head + ("" if last is None else f"Last-Event-ID: {last}\r\n") + "\r\n").encode())
     status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
     return Client(reader, writer, status)
@@ -130,68 +125,40 @@ async def connect(
 class Stage:
     """The server, the streams and their store."""
 
-    store: Store
-    hub: Hub
-    live: Live
-    web: WebServer
+    desk: Desk
     clients: list[Client] = field(default_factory=list)
+    _tokens: dict[str, str] = field(default_factory=dict)
 
-    async def client(self, **options: Any) -> Client:
+    def __post_init__(self) -> None:
+        self.store, self.hub, self.live, self.web = self.desk.store, self.desk.hub, self.desk.live, self.desk.web
+
+    async def client(self, *, key: str | None = None, expires: float | None = None, **options: Any) -> Client:
+        """Connect with the token of the config, or one named `key`, which expires that many seconds from now."""
+        if key is not None:
+            options["token"] = self._tokens.get(key) or self.token(key, expires=expires)
         client = await connect(self.web.address, **options)
         self.clients.append(client)
         return client
 
-
-class _App:
-    """The daemon's application, with the events in front of it."""
-
-    def __init__(self, inner: Any, live: Live) -> None:
-        self.state, self._inner, self._live = inner.state, inner, live
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] != PATH:
-            await self._inner(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        query = dict(each.split("=") for each in unquote(scope["query_string"].decode()).split("&"))
-        last = headers.get(b"last-event-id")
-        expires = query.get("expires")
-        try:
-            stream = await self._live.open(
-                query["key"],
-                None if last is None else last.decode(),
-                expires_in=None if expires is None else float(expires),
-            )
-        except TooManyStreams as error:
-            await send({"type": "http.response.start", "status": 429 if error.own else 503, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await stream_response(stream, scope, receive, send)
+    def token(self, name: str, *, expires: float | None = None) -> str:
+        """Create a token."""
+        at = self.desk.clock.now()
+        until = None if expires is None else at + timedelta(seconds=expires)
+        random = sha256(name.encode()).digest()[:RANDOM_BYTES]
+        made = self.store.write_now(
+            lambda tx: create_token(tx, name, ApiScope.READ, random=random, who=WHO, at=at, expires_at=until)
+        )
+        self._tokens[name] = made.text
+        return made.text
 
 
 @contextlib.asynccontextmanager
-async def stage(folder: Path, **options: Any) -> AsyncIterator[Stage]:
-    """Run a server with the streams of a store in `folder`; `options` are those of `Live`."""
-    store = Store.open(f"sqlite:///{folder / 'wrapd.db'}", clock=ManualClock(NOW), daemon=True)
-    defects = Defects(clock=SystemClock(), metrics=Metrics())
-    tasks, hub = Tasks("web", defects), Hub(store, defects=defects)
-    live = Live(store, tasks=tasks, rng=random.Random(1), **options)
-    hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
-    hub.start()
-    healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
-
-    async def metrics() -> bytes:
-        return b""
-
-    inner = build_app(healthy, metrics, metrics_type="text/plain")
-    app: Any = _App(inner, live)
-    web = WebServer(app, listen("127.0.0.1", 0), tasks=tasks, defects=defects, live=live)
-    web.start()
-    it = Stage(store, hub, live, web)
-    try:
-        yield it
-    finally:
-        for client in it.clients:
-            client.close()
-        await web.stop()
-        store.close()
+async def stage(folder: Path, **streams: Any) -> AsyncIterator[Stage]:
+    """Run a server with the database `web.db` in `folder`; `streams` are options of `Live`."""
+    async with desk(folder, streams=streams) as made:
+        it = Stage(made)
+        try:
+            yield it
+        finally:
+            for client in it.clients:
+                client.close()

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from daemon.app.hub import Hub, News
 from daemon.clock import ManualClock
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
@@ -22,6 +24,7 @@ from daemon.views import ChannelFacts
 from daemon.web import Health, Probes, WebSettings, listen
 from daemon.web.app import App
 from daemon.web.context import SentTest, WebContext
+from daemon.web.live import Live
 from daemon.web.server import WebServer, build_app
 from tests.support.store import BOTH, A, B
 
@@ -61,6 +64,8 @@ class Desk:
     """The server, and its calls to the rest of the daemon."""
 
     store: Store
+    hub: Hub
+    live: Live
     clock: ManualClock
     web: WebServer
     tasks: Tasks
@@ -69,7 +74,8 @@ class Desk:
     watched: set[tuple[str, str]] = field(default_factory=set)
     """(project, job id) of the watched jobs."""
     hints: list[tuple[str, str]] = field(default_factory=list)
-    tracked: int = 0
+    told: list[News] = field(default_factory=list)
+    """What the hub told."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     etas: dict[str, Eta] = field(default_factory=dict)
     fresh: dict[str, JobRow] = field(default_factory=dict)
@@ -103,12 +109,17 @@ class Desk:
             connection.request(method, path, body=body, headers=dict(headers))
             answer = connection.getresponse()
             named = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(status=answer.status, headers=named, body=answer.read())
+            endless = method == "GET" and named.get("content-type", "").startswith("text/event-stream")
+            return Answer(status=answer.status, headers=named, body=b"" if endless else answer.read())
         finally:
             connection.close()
 
+    async def heard(self, holds: Callable[[News], bool]) -> None:
+        """Wait until the hub has told such news."""
+        await self.until(lambda: any(map(holds, self.told)))
+
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for a condition on the server's recorded calls or tracked jobs."""
+        """Wait for a condition on what the hub told."""
         async with asyncio.timeout(60):
             while not holds():
                 self.news.clear()
@@ -130,9 +141,13 @@ class Desk:
 
 @contextlib.asynccontextmanager
 async def desk(
-    folder: Path, *, projects: tuple[ProjectName, ...] = (MAIN,), **settings: Any
+    folder: Path,
+    *,
+    projects: tuple[ProjectName, ...] = (MAIN,),
+    streams: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Desk]:
-    """Run a server with these WebSettings."""
+    """Run a server with these WebSettings; `streams` are options of `Live`."""
     clock = ManualClock(NOW)
     store = Store.open(f"sqlite:///{folder / 'web.db'}", clock=clock, daemon=True)
     listener = listen(settings.get("host", "127.0.0.1"), 0)
@@ -143,8 +158,8 @@ async def desk(
         it.hints.append((project, job_id))
         return (project, job_id) in it.watched
 
-    def tracked() -> None:
-        it.tracked += 1
+    def told(news: News) -> None:
+        it.told.append(news)
         it.news.set()
 
     async def renew(row: JobRow) -> JobRow:
@@ -155,6 +170,11 @@ async def desk(
         it.tests.append(channel)
         return SentTest(sent=channel not in it.refusing, reason="refused" if it.refusing else None, seconds=0.5)
 
+    defects = Defects(clock=clock, metrics=Metrics())
+    tasks, hub = Tasks("web", defects), Hub(store, defects=defects)
+    live = Live(store, tasks=tasks, rng=random.Random(1), **(streams or {}))
+    hub.listen(told)
+    hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
     context = WebContext(
         settings=made,
         routing=BOTH,
@@ -162,17 +182,18 @@ async def desk(
         clock=clock,
         projects=projects,
         hint=hint,
-        tracked=tracked,
         renew=renew,
         channels={A: FACTS, B: FACTS},
         test=test,
         eta=lambda row, _at: it.etas.get(row.job_id),
-        tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),
+        tasks=tasks,
+        live=live,
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     app = build_app(healthy, _no_metrics, metrics_type="text/plain", context=context)
-    web = WebServer(app, listener, tasks=context.tasks)
-    it = Desk(store=store, clock=clock, web=web, tasks=context.tasks, app=app)
+    web = WebServer(app, listener, tasks=tasks, defects=defects, live=live)
+    it = Desk(store=store, hub=hub, live=live, clock=clock, web=web, tasks=tasks, app=app)
+    hub.start()
     it.web.start()
     try:
         yield it

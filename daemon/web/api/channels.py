@@ -57,7 +57,6 @@ async def post_test(request: ApiRequest, name: FromPath[str], context: Context) 
     at, count = context.clock.now(), 0
     if tested.sent:
         count = await context.store.write(lambda tx: release(tx, wanted, at=at, who=by, tested=True))
-        context.tracked()
     return machine_answer(
         {"sent": tested.sent, "reason": tested.reason, "seconds": round(tested.seconds, 3), "count": count}
     )
@@ -68,7 +67,6 @@ async def post_release(request: ApiRequest, name: FromPath[str], context: Contex
     """Send what the channel holds now, without a test."""
     wanted, by, at = _known(context, name), who(request), context.clock.now()
     count = await context.store.write(lambda tx: release(tx, wanted, at=at, who=by))
-    context.tracked()
     return machine_answer({"count": count})
 
 

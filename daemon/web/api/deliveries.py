@@ -91,7 +91,6 @@ async def retry_delivery(
     """Send a dead or held delivery now; any other stays as it is."""
     at, by = context.clock.now(), who(request)
     await context.store.write(lambda tx: retry(tx, [id], at=at, who=by))
-    context.tracked()
     return await _one(context, id)
 
 
@@ -104,7 +103,6 @@ async def cancel_delivery(
     """Give up a delivery unless it is sent."""
     at, by = context.clock.now(), who(request)
     await context.store.write(lambda tx: cancel(tx, cancelable(tx, [id]), at=at, who=by))
-    context.tracked()
     return await _one(context, id)
 
 
@@ -126,7 +124,6 @@ async def resend_delivery(
     count = await context.store.write(
         lambda tx: resend(tx, resendable(tx, [id]), channels=context.channels, to=to, at=at, who=by)
     )
-    context.tracked()
     return machine_answer({"count": count})
 
 
@@ -157,7 +154,6 @@ async def retry_deliveries(
         return retry(tx, [row.id for row in rows], at=at, who=by) if rows else 0
 
     count = await context.store.write(work)
-    context.tracked()
     return machine_answer({"count": count})
 
 

@@ -105,7 +105,6 @@ async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
     done = await context.store.write(
         lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack, who=by)
     )
-    context.tracked()
     tracked = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
     return machine_answer({"jobs": tracked})
 
@@ -139,7 +138,6 @@ async def patch_job(
         return _story(tx, context, _found(tx, project, job_id), now)
 
     job, told = await context.store.write(work)
-    context.tracked()
     return _answer(context, job, told)
 
 
@@ -155,7 +153,6 @@ async def delete_job(
         return untrack(tx, [_found(tx, project, job_id).id], at=at, who=by, routing=context.routing)
 
     [done] = await context.store.write(work)
-    context.tracked()
     return machine_answer(asdict(done))
 
 

@@ -132,7 +132,7 @@ async def test_a_job_that_was_stopped_can_be_changed_and_stays_stopped(tmp_path:
         it.track("j-1")
         told = await ask(it, "DELETE", "jobs/main/j-1")
         assert told.json() == {"project": "main", "job_id": "j-1", "tracking": "active", "stopped": True}
-        await it.heard(lambda news: news.tracked)
+        await it.heard(lambda news: [row.name for row in news.rows] == ["track"] * 2)
         assert (await ask(it, "DELETE", "jobs/main/j-1")).json()["stopped"] is False
         assert (await ask(it, "PATCH", "jobs/main/j-1", {"batch": "b"})).json()["tracking"] == "stopped"
 
@@ -185,7 +185,7 @@ async def test_deliveries_are_listed_retried_canceled_and_sent_again(tmp_path: P
         assert await pages(it, "deliveries?batch=c&limit=9") == []
         assert (await ask(it, "POST", f"deliveries/{of_a}/retry")).json()["status"] == "pending"
         assert (await ask(it, "POST", f"deliveries/{of_b}/cancel")).json()["status"] == "canceled"
-        await it.heard(lambda news: news.channels == {A})
+        await it.heard(lambda news: (news.rows[-1].row, news.rows[-1].name) == (of_a, A))
         told = await ask(it, "POST", f"deliveries/{of_a}/resend")
         assert (told.status, "not sent yet" in told.json()["detail"]) == (422, True)
 

@@ -58,7 +58,7 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
   `jobs`, `batches`, `needs`, `show`, `watch`, `deliveries`, `mute`, `routes` and `links` work without any.
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
-- Commands that only use the database check the names and types of all keys, but only the values that they need.
+- Every command checks the whole file, but reads no secret that it does not need.
 """
 
 CLI_INTRO = """\

@@ -117,7 +117,7 @@ def _is_known(tx: "Transaction", wish: "MuteWish") -> bool:
             return True
 
 
-@command.command("list")
+@command.command("list", short_help="List what is muted, by whom and until when.")
 @click.option("--all", "everything", is_flag=True, help="Also those that have ended, latest first.")
 @zone_option
 @json_option
@@ -166,7 +166,7 @@ def _subject(row: "MuteRow") -> str:
     return clean(f"{row.scope} {row.subject}{within}")
 
 
-@command.command("end", epilog="ID is the number that `wrapd mute list` shows.")
+@command.command("end", short_help="End mutes now.", epilog="ID is the number that `wrapd mute list` shows.")
 @click.argument("ids", nargs=-1, required=True, type=Count(), metavar="ID...")
 @click.option("--send", is_flag=True, help="Send the kept alerts, whatever was asked at the start.")
 @click.option("--drop", is_flag=True, help="Drop the kept alerts, whatever was asked at the start.")

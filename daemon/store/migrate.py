@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import daemon
 from daemon.errors import DatabaseUnusable
+from daemon.late import without
 from daemon.store.engine import (
     APPLICATION_ID,
     create_file,
@@ -161,10 +162,11 @@ def prove_writable(url: str) -> None:
 
 
 def _run(path: Path, scripts: Path, steps: "_Steps | None") -> bool:
-    from alembic.config import Config  # noqa: PLC0415 - slow to import, rarely needed
-    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    with without("pygments"):  # with which Mako would colour errors: 5 MiB that a daemon keeps
+        from alembic.config import Config  # noqa: PLC0415 - slow to import, rarely needed
+        from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
+        from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
     # Alembic expands percent signs in its options.

@@ -5,7 +5,7 @@ import doctest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli import plots
+from daemon.cli import stats as plots
 from daemon.cli.layout import cells
 
 NUMBERS = st.one_of(st.just(0.0), st.floats(1e-9, 1e12))

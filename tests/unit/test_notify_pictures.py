@@ -17,9 +17,8 @@ from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
 from daemon.notify.message import picture_size, picture_type
-from daemon.notify.outbox.pictures import MOST_BYTES, Covers, PictureSource
+from daemon.notify.outbox.pictures import MOST_BYTES, MOST_DECODED, MOST_SIDE, Covers, PictureSource, thumbnail
 from daemon.store import JobRow, PictureRow, Store, ThumbnailRow, Transaction
-from daemon.thumbnails import MOST_DECODED, MOST_SIDE, thumbnail
 from tests.support import background
 from tests.support.store import NOW, PROJECT, SILENT, later, open_store, record, track, url_of
 from tests.support.webhook import Answer, Webhook

@@ -1,4 +1,5 @@
-"""Covers of finished videos: each is fetched once while its link is valid, checked to be a picture, and stored.
+"""Covers of finished videos: each is fetched once while its link is valid, checked to be a picture, and stored
+with a thumbnail. The only module that imports Pillow, and only once there is a picture.
 
 Owns which addresses a picture may be fetched from, and the check of its bytes. A message that waits for a picture
 sees no exception. Links are signed, so they are never logged.
@@ -6,6 +7,7 @@ sees no exception. Links are signed, so they are never logged.
 
 import asyncio
 import contextlib
+import io
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -23,7 +25,6 @@ from daemon.logs import LogEvent, logger
 from daemon.notify.message import Cover, picture_size, picture_type
 from daemon.store import JobRow, PictureRow, Store, StoreError, ThumbnailRow
 from daemon.tasks import Tasks
-from daemon.thumbnails import thumbnail
 from daemon.transport import Answer, TransportError, environment_proxy, is_loopback
 
 log = logger(__name__)
@@ -263,3 +264,39 @@ class Covers:
 
 class _NoPicture(Exception):
     """The answer holds no usable picture."""
+
+
+MOST_SIDE = 320
+"""Pixels of a thumbnail's longer side."""
+MOST_DECODED = 16_000_000
+"""Most pixels that are decoded, in 64 MB. A larger JPEG is decoded at a half, a quarter or an eighth."""
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
+_QUALITY = 70
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnail:
+    """A small WebP picture, and its size in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def thumbnail(data: bytes) -> Thumbnail | None:
+    """Return a small copy of a picture, upright and without its metadata; None if it is damaged or too large."""
+    from PIL import Image, ImageOps  # noqa: PLC0415 - 6 MiB that a daemon without covers does not need
+
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            picture.draft("RGB", (2 * MOST_SIDE, 2 * MOST_SIDE))  # only JPEG can
+            if picture.width * picture.height > MOST_DECODED:
+                return None
+            upright = ImageOps.exif_transpose(picture)
+            small = upright if upright.mode in ("RGB", "RGBA") else upright.convert("RGBA")
+            small.thumbnail((MOST_SIDE, MOST_SIDE))
+            written = io.BytesIO()
+            small.save(written, "WEBP", quality=_QUALITY)
+    except Exception:  # noqa: BLE001 - a decoder of foreign bytes fails in many ways: OSError, SyntaxError, ValueError, …
+        return None
+    return Thumbnail(data=written.getvalue(), width=small.width, height=small.height)

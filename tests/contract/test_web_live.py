@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from daemon.app import hub
+from daemon.commands.tokens import revoke_token
 from daemon.store import Store, Transaction
 from daemon.web import connections, live, server
-from tests.support.store import PROJECT, SILENT, record, track
-from tests.support.streams import Stage, connect, stage
+from daemon.web.bodies import PROBLEM
+from tests.support.store import NOW, PROJECT, SILENT, WHO, record, track
+from tests.support.streams import PATH, Stage, connect, stage
+from tests.support.web import TOKEN
 
 
 def sql(store: Store, *statements: str) -> None:
@@ -147,8 +151,21 @@ async def test_more_streams_than_allowed_are_refused(tmp_path: Path) -> None:
         assert (await it.client(key="d")).status == 503
         clients[4].close()
         await gone(it, 4)
-        assert (await it.client(key="a")).status == 429
+        own = await it.desk.ask("GET", PATH, token=it.tokens["a"])
+        assert (own.status, own.json()["status"], own.headers["retry-after"]) == (429, 429, "5")
         assert (await it.client(key="d")).status == 200
+        full = await it.desk.ask("GET", PATH, token=TOKEN)
+        assert (full.status, full.headers["content-type"], full.headers["retry-after"]) == (503, PROBLEM, "5")
+
+
+async def test_the_head_of_a_stream_opens_none(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        told = await it.desk.ask("HEAD", PATH, token=TOKEN)
+        assert told.status == 200
+        assert told.headers["content-type"].startswith("text/event-stream")
+        assert told.headers["x-accel-buffering"] == "no"
+        await it.web.stop()
+        assert (len(it.live._streams), it.live._sent) == (0, 0)
 
 
 async def gone(it: Stage, left: int) -> None:
@@ -167,6 +184,29 @@ async def test_a_revoked_token_ends_its_streams(tmp_path: Path) -> None:
         assert await mine.ended() == []
         await it.store.write(track)
         assert [each.name for each in await other.until("job")] == ["job"]
+
+
+@pytest.mark.long
+async def test_a_token_revoked_while_its_stream_opens_or_among_much_else_is_not_overlooked(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        mine = await it.client(key="t1")
+        await mine.begun()
+
+        def much(tx: Transaction) -> None:
+            revoke_token(tx, "t1", who=WHO, at=NOW)
+            for number in range(hub.MOST):
+                track(tx, f"job-{number}")
+
+        await it.store.write(much)
+        assert await mine.ended() == []
+        token, opened = it.token("t2"), it.live.open
+
+        async def late(key: str, *options: Any, **more: Any) -> Any:
+            await it.store.write(lambda tx: revoke_token(tx, "t2", who=WHO, at=NOW))
+            return await opened(key, *options, **more)
+
+        it.live.open = late  # type: ignore[method-assign]
+        assert await (await it.client(token=token)).ended() == []
 
 
 async def test_an_expired_token_ends_its_stream(tmp_path: Path) -> None:
@@ -268,6 +308,21 @@ async def test_needs_are_counted_when_something_changed(tmp_path: Path, monkeypa
         await client.until("job")
         await it.store.write(lambda tx: track(tx, "job-3"))
         assert (await client.until("needs"))[-1].data == {"count": 1}
+        again = await it.client(last=client.last)
+        assert (await again.until("needs"))[0].data == {"count": 1}, "it is told to who was not there"
+
+
+async def test_needs_are_counted_as_time_goes_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_NEEDS_EVERY", 0.01)
+    monkeypatch.setattr(live, "_BEAT", 0.05)
+    counts = iter([0, 1])
+
+    async def needs() -> int:
+        return next(counts, 1)
+
+    async with stage(tmp_path, needs=needs) as it:
+        client = await it.client()
+        assert [(await client.until("needs"))[-1].data["count"] for _ in range(2)] == [0, 1]
 
 
 async def test_without_streams_nothing_is_read(tmp_path: Path) -> None:

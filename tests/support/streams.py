@@ -127,7 +127,8 @@ class Stage:
 
     desk: Desk
     clients: list[Client] = field(default_factory=list)
-    _tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Those created, by name."""
 
     def __post_init__(self) -> None:
         self.store, self.hub, self.live, self.web = self.desk.store, self.desk.hub, self.desk.live, self.desk.web
@@ -135,7 +136,7 @@ class Stage:
     async def client(self, *, key: str | None = None, expires: float | None = None, **options: Any) -> Client:
         """Connect with the token of the config, or one named `key`, which expires that many seconds from now."""
         if key is not None:
-            options["token"] = self._tokens.get(key) or self.token(key, expires=expires)
+            options["token"] = self.tokens.get(key) or self.token(key, expires=expires)
         client = await connect(self.web.address, **options)
         self.clients.append(client)
         return client
@@ -148,7 +149,7 @@ class Stage:
         made = self.store.write_now(
             lambda tx: create_token(tx, name, ApiScope.READ, random=random, who=WHO, at=at, expires_at=until)
         )
-        self._tokens[name] = made.text
+        self.tokens[name] = made.text
         return made.text
 
 

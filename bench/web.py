@@ -2,8 +2,8 @@
 
     python bench/web.py [--clients 100] [--rounds 3] [--seconds 10] [--json FILE]
 
-A server in a process of its own stores ten changes of jobs a second and streams them as `GET /api/v1/events`
-does: store, hub, live events, uvicorn with wrapd's connections. The clients are another process. `sockets` stores
+A server in a process of its own stores ten changes of jobs a second and streams them by `GET /api/v1/events`, with
+store, hub, live events and the whole web server. The clients are another process. `sockets` stores
 the same changes and writes the same bytes to raw asyncio sockets: the floor. Each is also run without clients, and
 the difference is the cost of telling them. Rounds are interleaved.
 """
@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import resource
 import statistics
 import subprocess
@@ -21,11 +20,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from _report import save
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.support.web import TOKEN, desk
 
 RATE = 10
 """Changes a second: below the pace of the events, so that each is told."""
@@ -116,7 +120,9 @@ def measure(name: str, clients: int, seconds: int) -> tuple[float, list[float]]:
 async def read(port: int, got: list[tuple[str, float]]) -> None:
     """A client: note the id of each event, and when it came."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    writer.write(
+        f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    )
     while line := await reader.readline():
         if line.startswith(b"id: "):
             got.append((line[4:].decode().strip(), time.time()))
@@ -173,53 +179,31 @@ def _cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _store(folder: str) -> Any:
-    from daemon.clock import SystemClock
-    from daemon.store import Store, TrackRequest
+def _track(tx: Any) -> None:
+    from daemon.store import TrackRequest
 
-    clock = SystemClock()
-    store = Store.open(f"sqlite:///{folder}/wrapd.db", clock=clock, daemon=True)
-    requests = [TrackRequest(project="bench", kind="avatar", job_id=f"job-{each}") for each in range(JOBS)]
-    store.write_now(lambda tx: tx.jobs.track_many(requests, at=clock.now()))
-    return store
+    requests = [TrackRequest(project="main", kind="avatar", job_id=f"job-{each}") for each in range(JOBS)]
+    tx.jobs.track_many(requests, at=datetime.now(UTC))
 
 
 @asynccontextmanager
 async def wrapd(folder: str):
-    """The daemon's own parts."""
-    from daemon.app.hub import Hub
-    from daemon.clock import SystemClock
-    from daemon.metrics import Metrics
-    from daemon.tasks import Defects, Tasks
-    from daemon.web import Health, Probes, listen
-    from daemon.web.live import Live, stream_response
-    from daemon.web.server import WebServer, build_app
-
-    store, defects = _store(folder), Defects(clock=SystemClock(), metrics=Metrics())
-    tasks, hub = Tasks("web", defects), Hub(store, defects=defects)
-    live = Live(store, tasks=tasks, rng=random.Random(), most=1000, most_each=1000)
-    hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
-    hub.start()
-    healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
-
-    class App:
-        state = build_app(healthy, None, metrics_type="").state
-
-        async def __call__(self, scope, receive, send) -> None:
-            await stream_response(await live.open("bench"), scope, receive, send)
-
-    listener = listen("127.0.0.1", 0)
-    web = WebServer(App(), listener, tasks=tasks, defects=defects, live=live)
-    web.start()
-    yield listener.getsockname()[1], store
+    """The daemon's own web server with its API, behind a token."""
+    async with desk(Path(folder), streams={"most": 1000, "most_each": 1000}) as it:
+        it.store.write_now(_track)
+        yield it.web.address.rpartition(":")[2], it.store
 
 
 @asynccontextmanager
 async def sockets(folder: str):
     """The same bytes over raw asyncio sockets."""
-    store, writers = _store(folder), []
+    from daemon.clock import SystemClock
+    from daemon.store import Store
+
+    store, writers = Store.open(f"sqlite:///{folder}/wrapd.db", clock=SystemClock(), daemon=True), []
+    store.write_now(_track)
     loop = asyncio.get_running_loop()
-    body = '{"project":"bench","job_id":"job-1","version":0,"state":null,"ended":false}'
+    body = '{"project":"main","job_id":"job-1","version":0,"state":null,"ended":false}'
 
     def committed(rows: Sequence[Any], _cursor: int) -> None:
         frame = "".join(f"id: {row.id}\nevent: job\ndata: {body}\n\n" for row in rows).encode()

@@ -1,6 +1,7 @@
 """Live events on real sockets: what clients get, when they miss something, and how a stream ends."""
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,25 @@ async def test_a_reader_that_stops_reading_is_cut_with_resync(tmp_path: Path) ->
         events = await client.ended()
         assert [each.name for each in events[-2:]] == ["big", "resync"]
         assert len(it.live._streams) == 0
+
+
+async def test_a_stream_is_over_once_its_client_is_gone_whatever_it_was_doing(tmp_path: Path) -> None:
+    gc.collect()
+    gc.disable()  # a stream that waits for the collector would count as an open one for long
+    try:
+        async with stage(tmp_path) as it:
+            for _ in range(4):
+                client = await it.client(limit=1024)
+                await client.begun()
+                [stream] = it.live._streams
+                while it.live._sent - stream.place <= 1:
+                    it.live._send(b": " + b"1" * 1_000_000 + b"\n\n")
+                    await asyncio.sleep(0)
+                del stream
+                client.close()
+                await gone(it, 0)
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_outlives_other_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

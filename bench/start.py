@@ -133,7 +133,9 @@ def main() -> int:
     options.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
     given = options.parse_args()
     if not RIVALS.exists():
-        sys.exit(f"pydantic, beside which `config check` is measured, is not in {RIVALS}; run `make bench ARGS=start`")
+        sys.exit(
+            f"pydantic, beside which `config check` is measured, is not in {RIVALS}; run `make bench ARGS=start`"
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "wrapd.toml").write_text(CONFIG)

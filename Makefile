@@ -71,7 +71,12 @@ docs-check: $(STAMP) ## check that the generated pages of docs/ are up to date
 house: $(STAMP) ## measure how the modules of daemon/ depend on each other; ARGS=--wire follows an answer
 	@$(BIN)/python docs/house.py $(ARGS)
 
-bench: $(STAMP) ## run all benchmarks and write docs/performance.md; ARGS="poll lists" runs only these
+RIVALS := pydantic==2.14.3
+
+build/rivals:
+	$(PIP) install --quiet --target $@ $(RIVALS)
+
+bench: $(STAMP) build/rivals ## run all benchmarks and write docs/performance.md; ARGS="poll lists" runs only these
 	@$(BIN)/python bench/_report.py $(ARGS)
 
 bench-planning: $(STAMP) ## measure the planning of single queries, and update the figures of docs/polling.md

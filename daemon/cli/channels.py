@@ -72,7 +72,7 @@ def _list(config: Config, *, as_json: bool) -> None:
 
 def _read(transaction: "Transaction", config: Config) -> list[tuple[views.ListedChannel, int, datetime | None]]:
     """The channels of the config, with the number of alerts not sent yet, and since when it is refused."""
-    counts, routing = transaction.outbox.counts(), config.routing()
+    counts, routing = transaction.deliveries.counts(), config.routing()
     found = []
     for name in map(ChannelName, config.channels):
         unsent = sum(n for (of, status), n in counts.items() if of == name and str(status) in _UNSENT)

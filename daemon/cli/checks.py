@@ -140,7 +140,7 @@ def database(config: Config) -> Iterator[Finding]:
 def deliveries(config: Config) -> Iterator[Finding]:
     """Channels with held or dead alerts, and jobs or alerts whose project or channel is not in the config."""
     known: dict[What, Collection[str]] = {"project": config.projects, "channel": config.channels}
-    found = _stored(config, lambda tx: (tx.outbox.counts(), tx.orphans.count(known)))
+    found = _stored(config, lambda tx: (tx.deliveries.counts(), tx.orphans.count(known)))
     if found is None:
         return
     counts, orphaned = found
@@ -166,7 +166,7 @@ def deliveries(config: Config) -> Iterator[Finding]:
 
 def _undone(transaction: "Transaction") -> list[str]:
     """The work that waits for a daemon, in words."""
-    jobs, alerts = transaction.jobs.counts().items(), transaction.outbox.counts().items()
+    jobs, alerts = transaction.jobs.counts().items(), transaction.deliveries.counts().items()
     tracked = sum(number for (_, tracking), number in jobs if tracking is Tracking.ACTIVE)
     waiting = sum(number for (_, status), number in alerts if str(status) in {"pending", "sending", "held"})
     return [

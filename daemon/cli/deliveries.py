@@ -111,7 +111,7 @@ def command(
             filtered = text is not None or any(value is not None for value in fit.values())
             _show(config, found, filtered=filtered)
         newest = sort == "newest"
-        note_rest(found, lambda tx, upto: tx.outbox.count(most=upto, **fit), newest=newest, as_json=as_json)
+        note_rest(found, lambda tx, upto: tx.deliveries.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
 def _show(config: Config, found: "Pages[ListedDelivery]", *, filtered: bool) -> None:
@@ -250,7 +250,7 @@ def situation(
 
 
 def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: bool) -> ListedDelivery:
-    found = transaction.outbox.get(delivery)
+    found = transaction.deliveries.get(delivery)
     if found is None:
         raise UnknownName(f"there is no delivery {delivery}; `wrapd deliveries` lists all")
     at = situation(transaction, config, [found], running=daemon_runs(config), as_json=as_json)
@@ -272,7 +272,7 @@ def _found(
     running = daemon_runs(config)  # checked once, not for each page
 
     def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[ListedDelivery]":
-        page = transaction.outbox.page(after=after, limit=size, sort=DeliverySort(sort), search=search, **fit)
+        page = transaction.deliveries.page(after=after, limit=size, sort=DeliverySort(sort), search=search, **fit)
         at = situation(transaction, config, page.rows, running=running, as_json=as_json)
         return page.of(_listed(transaction, page.rows, at, tries=as_json))
 
@@ -283,7 +283,7 @@ def _listed(
     transaction: "Transaction", rows: "Sequence[DeliveryRow]", at: views.Situation, *, tries: bool
 ) -> list[ListedDelivery]:
     jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
-    attempts = transaction.outbox.attempts_of([row.id for row in rows]) if tries else {}
+    attempts = transaction.deliveries.attempts_of([row.id for row in rows]) if tries else {}
     found = []
     for row in rows:
         job = None if row.job is None else jobs.get(row.job)

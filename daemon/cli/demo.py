@@ -216,7 +216,7 @@ class Demo:
 
         jobs = service.store.read(lambda tx: tx.jobs.list())
         transitions = sum(len(service.store.read(partial(_history, job=job.id))) for job in jobs)
-        deliveries = service.store.read(lambda tx: tx.outbox.list())
+        deliveries = service.store.read(lambda tx: tx.deliveries.list())
         names: dict[int | None, str] = {job.id: job.job_id for job in jobs}
         sent = Counter(
             (names.get(each.job, ""), str(each.event)) for each in deliveries if each.status == DeliveryStatus.SENT
@@ -259,7 +259,7 @@ def _all_sent(service: "Daemon") -> bool:
     def read(tx: "Transaction") -> bool:
         active = any(tracking == Tracking.ACTIVE for _, tracking in tx.jobs.counts())
         unsent = {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
-        return not active and not any(status in unsent for _, status in tx.outbox.counts())
+        return not active and not any(status in unsent for _, status in tx.deliveries.counts())
 
     return service.store.read(read)
 

@@ -83,13 +83,13 @@ def _read(
     as_json: bool,
 ) -> Story:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
-    deliveries, expected = transaction.outbox.list(job=row.id), Outlooks(now)
+    deliveries, expected = transaction.deliveries.list(job=row.id), Outlooks(now)
     actions = transaction.actions.page(limit=views.MOST_ACTIONS, project=row.project, subject=row.job_id)
     return Story(
         job=row,
         transitions=transaction.history.transitions(row.id),
         deliveries=[
-            (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
+            (each, transaction.deliveries.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
         actions=actions.rows[::-1],
         mutes=transaction.mutes.of_job(row.id),

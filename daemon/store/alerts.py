@@ -8,16 +8,28 @@ claiming and judging deliveries belong to other modules.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, Text, and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    Row,
+    Text,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import sqlite
 
 from daemon.domain import damping
 from daemon.domain.events import RESENT, Event, Json, Occurrence, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing, Subject, Target
-from daemon.store import mutes
 from daemon.store.mapping import plain
 from daemon.store.rows import REPLACED, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES
@@ -26,20 +38,6 @@ _D = DELIVERIES.c
 _PENDING = _D.status == plain(DeliveryStatus.PENDING)
 
 # The key makes an alert unique on its channel: inserting it a second time is not an error.
-_ADD = (
-    sqlite.insert(DELIVERIES)
-    .values(
-        mute=mutes.covering(
-            mutes.About(
-                channel=bindparam("for_channel", type_=Text),
-                project=bindparam("for_project", type_=Text),
-                job=bindparam("for_job", type_=BigInteger),
-                batch=bindparam("for_batch", type_=Text),
-            )
-        )
-    )
-    .on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
-)
 _ADD_BY_HAND = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
 _EXISTS = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
 _NOW = bindparam("now", type_=_D.due_at.type)
@@ -221,7 +219,7 @@ def _write(connection: Connection, alert: Alert, *, at: datetime, due_at: dateti
         "for_job": alert.job,
         "for_batch": alert.facts.get("batch") if alert.event is Event.BATCH_FINISHED else None,
     }
-    done = connection.execute(_ADD_BY_HAND, row) if alert.by_hand else connection.execute(_ADD, row | about)
+    done = connection.execute(_ADD_BY_HAND, row) if alert.by_hand else connection.execute(_add(), row | about)
     if done.rowcount != 1:
         return False
     if alert.overtakes:
@@ -343,3 +341,19 @@ def exists(connection: Connection, occurrence: Occurrence) -> bool:
 def hasten(connection: Connection, job: int, *, at: datetime) -> None:
     """Make the job's untried alerts due at `at` if they are due later, except those held back for quiet hours."""
     connection.execute(_HASTEN, {"of_job": job, "now": at})
+
+
+@cache
+def _add() -> Insert:
+    """Insert an alert, under the mute that covers it. Built once something is written: it takes as long as half a
+    command that only reads."""
+    from daemon.store import mutes  # noqa: PLC0415 - as above
+
+    about = mutes.About(
+        channel=bindparam("for_channel", type_=Text),
+        project=bindparam("for_project", type_=Text),
+        job=bindparam("for_job", type_=BigInteger),
+        batch=bindparam("for_batch", type_=Text),
+    )
+    adding = sqlite.insert(DELIVERIES).values(mute=mutes.covering(about))
+    return adding.on_conflict_do_nothing(index_elements=[_D.key, _D.channel])

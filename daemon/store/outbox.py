@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Unpack, assert_never
+from typing import Any, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,11 +27,9 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
-    literal,
     not_,
     or_,
     select,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -46,14 +44,12 @@ from daemon.store import (
     claim_one,
     fallback,
     given_up,
-    lists,
     ownership,
-    paging,
     quiet,
     steps,
 )
-from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, job_row, named, plain_row
+from daemon.store.delivery_list import DeliveryList
+from daemon.store.mapping import chunks, delivery_row, job_row, plain_row
 from daemon.store.ordering import (
     CHANNEL,
     FAR,
@@ -149,15 +145,6 @@ _RESUME = (
     .where(_D.attempts > 0, _D.due_at > _D.created_at)
     .values(due_at=_D.created_at)
 )
-_IS_SENT = literal(DeliveryStatus.SENT.value)
-_NUMBERS = (
-    select(_D.channel, _D.status, func.count())
-    .where(_D.channel.in_(bindparam("channels", expanding=True)))
-    .group_by(_D.channel, _D.status)
-)
-# Two ranges of `deliveries_by_status`; a "not sent" would read what is sent as well.
-_NOT_SENT = union_all(_NUMBERS.where(_D.status < _IS_SENT), _NUMBERS.where(_D.status > _IS_SENT))
-_SENT = select(SENT_COUNTS.c.channel, _IS_SENT, SENT_COUNTS.c.n).where(SENT_COUNTS.c.n > 0)
 _ADD_SENT = sqlite.insert(SENT_COUNTS)
 _COUNT_SENT = _ADD_SENT.on_conflict_do_update(
     index_elements=[SENT_COUNTS.c.channel], set_={"n": SENT_COUNTS.c.n + _ADD_SENT.excluded.n}
@@ -169,7 +156,7 @@ _MOVE = select(TRANSITIONS).where(TRANSITIONS.c.id == bindparam("id"))
 _CANCELABLE = (DeliveryStatus.PENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
 
-class Outbox(TransactionPart):
+class Outbox(DeliveryList):
     """The deliveries, seen through one transaction."""
 
     def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
@@ -375,54 +362,6 @@ class Outbox(TransactionPart):
         """Mark as dead what has been sending for too long to have an owner."""
         for part in chunks(ids):
             ownership.leave(self._connection, part, at=at)
-
-    def attempts(self, delivery: int) -> _Attempts:
-        """Return the attempts of a delivery, first to last."""
-        query = select(ATTEMPTS).where(ATTEMPTS.c.delivery == delivery).order_by(ATTEMPTS.c.n)
-        return [attempt_row(row) for row in self._connection.execute(query)]
-
-    def attempts_of(self, deliveries: Sequence[int]) -> dict[int, _Attempts]:
-        """Return the attempts of each of these deliveries, first to last; deliveries never tried are left out."""
-        found: dict[int, _Attempts] = {}
-        for part in chunks(deliveries):
-            these = select(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(part))
-            query = these.order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
-            for row in map(attempt_row, self._connection.execute(query)):
-                found.setdefault(row.delivery, []).append(row)
-        return found
-
-    def get(self, delivery: int) -> DeliveryRow | None:
-        """Return the delivery of that row id."""
-        row = self._connection.execute(select(DELIVERIES).where(_D.id == delivery)).first()
-        return None if row is None else delivery_row(row)
-
-    def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
-        """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent is
-        not counted but kept, so that this takes no longer for more of it."""
-        channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
-        found = [*self._connection.execute(_NOT_SENT, {"channels": channels}), *self._connection.execute(_SENT)]
-        return {(ChannelName(channel), named(DeliveryStatus, status)): count for channel, status, count in found}
-
-    def page(
-        self,
-        *,
-        limit: int,
-        after: paging.Place | None = None,
-        sort: DeliverySort = DeliverySort.NEWEST,
-        search: str | None = None,
-        **fit: Unpack[DeliveryFilter],
-    ) -> lists.Page[DeliveryRow]:
-        """Return the first `limit` matching deliveries beyond `after`. With `search` a page examines a bounded
-        number of rows, so it may be short or empty although more follow."""
-        return lists.deliveries(self._connection, sort, limit=limit, after=after, search=search, **fit)
-
-    def list(self, *, limit: int = paging.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
-        """Return the matching deliveries, latest first."""
-        return self.page(limit=limit, **fit).rows
-
-    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.RowCount:
-        """Count the matching deliveries, up to `most`; see `paging.count`."""
-        return paging.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 
     def _first(
         self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()

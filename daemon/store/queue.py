@@ -3,7 +3,7 @@
 Owns these statements, for display. `standing` costs the same however much is waiting.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Integer, bindparam, func, select
@@ -11,9 +11,8 @@ from sqlalchemy import Integer, bindparam, func, select
 from daemon.domain.jobs import ChannelName
 from daemon.store import fallback
 from daemon.store.mapping import TransactionPart
-from daemon.store.mutes import Mutes
 from daemon.store.ordering import CHANNEL, before, due, is_, unsent, waits
-from daemon.store.rows import DeliveryRow, DeliveryStatus, Refusal, Standing
+from daemon.store.rows import DeliveryRow, DeliveryStatus, MuteRow, Refusal, Standing
 from daemon.store.tables import DELIVERIES
 
 DUE = 1000
@@ -74,5 +73,12 @@ class DeliveryQueue(TransactionPart):
                 channel: self._connection.execute(_DUE, {"channel": channel, "now": now}).scalar_one()
                 for channel in channels
             },
-            mutes=Mutes(self._connection).get({row.mute for row in waiting if row.mute is not None}),
+            mutes=self._mutes({row.mute for row in waiting if row.mute is not None}),
         )
+
+    def _mutes(self, rows: Collection[int]) -> Mapping[int, MuteRow]:
+        if not rows:
+            return {}
+        from daemon.store.mutes import Mutes  # noqa: PLC0415 - its statements take long to build, and are rarely used
+
+        return Mutes(self._connection).get(rows)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from daemon.store.batch_list import BatchList
     from daemon.store.changes import ChangeRow, Changes
     from daemon.store.day_sums import DaySums
+    from daemon.store.delivery_list import DeliveryList
     from daemon.store.discoveries import Discoveries
     from daemon.store.following import Following
     from daemon.store.history import Actions, History
@@ -82,6 +83,7 @@ class Transaction:
     jobs: "_Part[Jobs]" = _Part("daemon.store.jobs", "Jobs")
     labels: "_Part[Labels]" = _Part("daemon.store.labels", "Labels")
     batches: "_Part[BatchList]" = _Part("daemon.store.batch_list", "BatchList")
+    deliveries: "_Part[DeliveryList]" = _Part("daemon.store.delivery_list", "DeliveryList")
     outbox: "_Part[Outbox]" = _Part("daemon.store.outbox", "Outbox")
     again: "_Part[Again]" = _Part("daemon.store.resend", "Again")
     queue: "_Part[DeliveryQueue]" = _Part("daemon.store.queue", "DeliveryQueue")

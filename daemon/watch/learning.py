@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import inf
+from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
 from daemon.domain.durations import LIMIT, ClassKey, Durations, Running, Sample, fit
@@ -14,8 +15,10 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
 from daemon.store import FinishedRow, JobRow, Store, Transaction, WatchRow
 from daemon.store.rows import to_stamp
-from daemon.watch.agenda import Agenda
-from daemon.watch.job import Watched
+
+if TYPE_CHECKING:  # commands learn too, and watch nothing
+    from daemon.watch.agenda import Agenda
+    from daemon.watch.job import Watched
 
 _LONGEST = 60 * 86400 * 1_000_000
 """Microseconds. Longer production times are taken for errors in the service's times."""
@@ -57,7 +60,7 @@ class Learning:
         """Note that a job of the class ended, so that there is something to learn."""
         self._ends[key] += 1
 
-    async def refresh(self, agendas: Mapping[ProjectName, Agenda]) -> None:
+    async def refresh(self, agendas: "Mapping[ProjectName, Agenda]") -> None:
         """Refit what is due. Raises StoreError; what was learned is kept then."""
         now = self._clock.monotonic()
         projects, news = self._due(now, agendas)
@@ -92,7 +95,7 @@ class Learning:
         else:
             self._fitted.update(dict.fromkeys(projects, now))
 
-    def _due(self, now: float, agendas: Mapping[ProjectName, Agenda]) -> tuple[set[ProjectName], set[ClassKey]]:
+    def _due(self, now: float, agendas: "Mapping[ProjectName, Agenda]") -> tuple[set[ProjectName], set[ClassKey]]:
         """Projects with running jobs, all of whose classes are due once a minute, and classes with new ends."""
         if self._fitted is None:
             return set(agendas), set()
@@ -107,7 +110,7 @@ class Learning:
         return set() if soon else set(running), news
 
     def _running(
-        self, agendas: Mapping[ProjectName, Agenda], projects: Collection[ProjectName], now: float
+        self, agendas: "Mapping[ProjectName, Agenda]", projects: Collection[ProjectName], now: float
     ) -> dict[ClassKey, list[Running]]:
         self._begin += 1
         running: defaultdict[ClassKey, list[Running]] = defaultdict(list)
@@ -159,7 +162,7 @@ def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
     return None if begin is None else max(0.0, (now - begin).total_seconds())
 
 
-def started_before(watched: Watched, started_at: datetime | None, *, now: float, wall: datetime) -> float:
+def started_before(watched: "Watched", started_at: datetime | None, *, now: float, wall: datetime) -> float:
     """Return when the production that an answer reports began (monotonic seconds): by the service's time, but not
     before the last answer that saw it wait, nor after now."""
     seen_waiting = watched.looked if watched.state == State.WAITING and watched.looked is not None else None

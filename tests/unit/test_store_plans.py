@@ -288,7 +288,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (
-            alerts._ADD,
+            alerts._add(),
             [
                 "SCAN other USING INDEX mutes_unended",
                 "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",

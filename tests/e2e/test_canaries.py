@@ -159,10 +159,12 @@ def ask(port: int, method: str, path: str, body: object = None, token: str | Non
     """Return an answer of the daemon's pages, including its headers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Last-Event-ID": "0"} | ({"Authorization": f"Bearer {token}"} if token else {})
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
-        return f"{answer.status} {answer.getheaders()}\n".encode() + answer.read()
+        endless = answer.getheader("Content-Type", "").startswith("text/event-stream")
+        said = answer.read1() if endless else answer.read()
+        return f"{answer.status} {answer.getheaders()}\n".encode() + said
     finally:
         connection.close()
 
@@ -189,6 +191,9 @@ def pages(port: int, found: Found, job: str, own: list[str], callbacks: Mapping[
     for name, token, body in wrong:
         found.keep(f"api, {name}", ask(port, "POST", "/api/v1/jobs", body, token))
     ask(port, "GET", f"/api/v1/jobs/main/{job}", token=s["webtoken"])
+    events = ask(port, "GET", "/api/v1/events", token=s["webtoken"])
+    assert b"event: job" in events
+    found.keep("events", events)
     for project, url in callbacks.items():
         path = urlsplit(url).path
         for query in ("", f"?secret={s['callbackkey']}&time_stamp=1", "?secret=x&time_stamp=y"):

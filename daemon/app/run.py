@@ -315,17 +315,19 @@ class Daemon:
             hint=watcher.hint,
             tracked=lambda: None,  # the hub hears of it
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
-            eta=watcher.eta,
+            durations=lambda: self._runtime.learning.durations,
             tasks=tasks,
             live=live,
             routing=self.spec.routing,
             channels=self.delivery.channel_facts(),
             test=self.delivery.send_test,
+            give_up_after=self.spec.give_up_after,
         )
 
         def adopt(spec: Spec) -> None:
             assert spec.web is not None, "the server runs"
             context.settings, context.routing = spec.web, spec.routing
+            context.give_up_after = spec.give_up_after
             context.projects, context.channels = tuple(self.scope.pollers), self.delivery.channel_facts(spec)
 
         self.scope.follow(adopt)

@@ -8,13 +8,14 @@ import click
 from daemon import views
 from daemon.cli import output
 from daemon.cli.filters import Word
-from daemon.cli.outlook import BatchOutlook, Outlooks
+from daemon.cli.outlook import Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, note_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import band
 from daemon.cli.zone import local, zone_option
 from daemon.domain.jobs import ProjectName
+from daemon.views.outlook import BatchOutlook
 
 if TYPE_CHECKING:
     from daemon.store import BatchRow, Page, Place, Store, Transaction

@@ -25,6 +25,7 @@ from daemon.views.jobs import (
 )
 from daemon.views.mutes import Mute, mute
 from daemon.views.needs import Need, Needs, needs
+from daemon.views.outlook import BatchOutlook, Outlook, in_production, key_of, last_of, outlook, overdue
 from daemon.views.pauses import Paused, paused
 from daemon.views.story import MOST_ACTIONS, JobLog, story
 from daemon.views.tokens import Token, token
@@ -36,6 +37,7 @@ __all__ = [
     "Act",
     "Attempt",
     "Batch",
+    "BatchOutlook",
     "ChannelFacts",
     "Conclusion",
     "Delivery",
@@ -47,6 +49,7 @@ __all__ = [
     "Mute",
     "Need",
     "Needs",
+    "Outlook",
     "Paused",
     "Remaining",
     "Situation",
@@ -62,13 +65,18 @@ __all__ = [
     "ends_of",
     "followed",
     "followed_of",
+    "in_production",
     "is_orphaned",
     "job",
     "kept",
+    "key_of",
+    "last_of",
     "link_end",
     "mute",
     "muted",
     "needs",
+    "outlook",
+    "overdue",
     "paused",
     "quiet_hours",
     "rank",

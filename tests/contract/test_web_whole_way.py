@@ -81,7 +81,8 @@ async def way(
             renew=_as_it_is,
             channels={},
             test=_no_test,
-            eta=it.watcher.eta,
+            durations=lambda: it.poller.context.learning.durations,
+            give_up_after=86400.0,
             tasks=Tasks("web", Defects(clock=it.clock, metrics=it.metrics)),
         )
         probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))

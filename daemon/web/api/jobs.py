@@ -27,18 +27,15 @@ from daemon.web.api.lists import (
     whole_answer,
     word,
 )
-from daemon.web.api.shapes import URLS, answer, answers, listing, shape
+from daemon.web.api.shapes import URLS, answers, listing, shape
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body
 from daemon.web.context import WebContext
 from daemon.web.tracking import MAX_BODY, read_tracking
 
-NO_REASON = "eta_reason"
-"""A key of `--json` that the API does not have: the daemon's estimate comes without one."""
 _JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
-_HIDDEN = (*URLS, NO_REASON)
-JobItem = shape(views.Job, name="JobItem", without=_HIDDEN)
+JobItem = shape(views.Job, name="JobItem", without=URLS)
 TransitionItem = shape(views.Transition)
-JobStory = shape(views.Job, views.JobLog, name="JobStory", without=(NO_REASON,))
+JobStory = shape(views.Job, views.JobLog, name="JobStory")
 
 
 TrackedJobs = msgspec.defstruct("TrackedJobs", [("jobs", GenericAlias(list, (shape(views.Tracked),)))])
@@ -93,7 +90,7 @@ async def list_jobs(
         lambda tx: tx.jobs.page(limit=limit, after=after, sort=order, search=q, **fit)
     )
     now = context.clock.now()
-    items = [views.document(_view(context, row, now), without=_HIDDEN) for row in page.rows]
+    items = [views.document(_view(context, row, now), without=URLS) for row in page.rows]
     return page_answer(page, items, given, now=now)
 
 
@@ -203,12 +200,14 @@ def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> 
 
 
 def _view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
-    return views.job(views.kept(row, context.projects), now=now, eta=context.eta(row, now))
+    kept = views.kept(row, context.projects)
+    expected = views.outlook(kept, context.durations(), now=now)
+    return views.job(kept, now=now, eta=expected.eta, eta_reason=expected.reason)
 
 
 def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:
     job = _view(context, row, context.clock.now())
-    return answer(job, without=[NO_REASON], **views.document(told))
+    return machine_answer(views.document(job) | views.document(told))
 
 
 def _read_change(data: JobPatch) -> JobChange:

@@ -18,7 +18,7 @@ from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.store import StoreError
 from daemon.web import callbacks, links, openapi
 from daemon.web.access import Doorkeeper
-from daemon.web.api import batches, channels, deliveries, jobs, tokens
+from daemon.web.api import batches, channels, deliveries, jobs, mutes, overview, tokens
 from daemon.web.api.lists import require_known_parameters
 from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
@@ -26,7 +26,15 @@ from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
 from daemon.web.tracking import MAX_BODY
 
-API = (*batches.HANDLERS, *channels.HANDLERS, *deliveries.HANDLERS, *jobs.HANDLERS, *tokens.HANDLERS)
+API = (
+    *batches.HANDLERS,
+    *channels.HANDLERS,
+    *deliveries.HANDLERS,
+    *jobs.HANDLERS,
+    *mutes.HANDLERS,
+    *overview.HANDLERS,
+    *tokens.HANDLERS,
+)
 """The handlers of the API."""
 
 

@@ -32,7 +32,7 @@ from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body
 from daemon.web.context import WebContext
 from daemon.web.tracking import MAX_BODY, read_tracking
 
-_JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
+JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
 JobItem = shape(views.Job, name="JobItem", without=URLS)
 TransitionItem = shape(views.Transition)
 JobStory = shape(views.Job, views.JobLog, name="JobStory")
@@ -107,22 +107,22 @@ async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
     return machine_answer({"jobs": tracked})
 
 
-@get(_JOB, responses=answers(JobStory, "The job."))
+@get(JOB, responses=answers(JobStory, "The job."))
 async def get_job(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
     """Return a job with its transitions, deliveries and actions."""
     now = context.clock.now()
-    job, told = await context.store.read_async(lambda tx: _story(tx, context, _found(tx, project, job_id), now))
+    job, told = await context.store.read_async(lambda tx: _story(tx, context, known_job(tx, project, job_id), now))
     return _answer(context, job, told)
 
 
-@get(f"{_JOB}/transitions", responses=answers(listing(TransitionItem, "Transitions"), "All changes."))
+@get(f"{JOB}/transitions", responses=answers(listing(TransitionItem, "Transitions"), "All changes."))
 async def list_transitions(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
     """List the observed changes of a job's state, oldest first."""
-    rows = await context.store.read_async(lambda tx: tx.history.transitions(_found(tx, project, job_id).id))
+    rows = await context.store.read_async(lambda tx: tx.history.transitions(known_job(tx, project, job_id).id))
     return whole_answer([views.document(views.transition(row)) for row in rows], now=context.clock.now())
 
 
-@patch(_JOB, responses=answers(JobStory, "The job as it is now."))
+@patch(JOB, responses=answers(JobStory, "The job as it is now."))
 async def patch_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], data: JSONBody[JobPatch], context: Context
 ) -> Response[object]:
@@ -131,16 +131,16 @@ async def patch_job(
     wanted = _read_change(data)
 
     def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
-        row = _found(tx, project, job_id)
+        row = known_job(tx, project, job_id)
         change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
-        return _story(tx, context, _found(tx, project, job_id), now)
+        return _story(tx, context, known_job(tx, project, job_id), now)
 
     job, told = await context.store.write(work)
     context.tracked()
     return _answer(context, job, told)
 
 
-@delete(_JOB, status_code=200, responses=answers(Stopped, "What was done."))
+@delete(JOB, status_code=200, responses=answers(Stopped, "What was done."))
 async def delete_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
 ) -> Response[object]:
@@ -149,14 +149,14 @@ async def delete_job(
     at, by = context.clock.now(), who(request)
 
     def work(tx: Transaction) -> list[Stopped]:
-        return untrack(tx, [_found(tx, project, job_id).id], at=at, who=by, routing=context.routing)
+        return untrack(tx, [known_job(tx, project, job_id).id], at=at, who=by, routing=context.routing)
 
     [done] = await context.store.write(work)
     context.tracked()
     return machine_answer(asdict(done))
 
 
-@post(f"{_JOB}/ask", status_code=200, responses=answers(AskAnswer, "Whether it is queried."))
+@post(f"{JOB}/ask", status_code=200, responses=answers(AskAnswer, "Whether it is queried."))
 async def ask_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
 ) -> Response[object]:
@@ -164,7 +164,7 @@ async def ask_job(
     at, by = context.clock.now(), who(request)
 
     def work(tx: Transaction) -> JobRow:
-        row = _found(tx, project, job_id)
+        row = known_job(tx, project, job_id)
         tx.actions.note(Action.ASK, who=by, at=at, project=row.project, subject=row.job_id)
         return row
 
@@ -173,7 +173,7 @@ async def ask_job(
     return machine_answer({"project": row.project, "job_id": row.job_id, "watched": watched})
 
 
-def _found(tx: Transaction, project: str, job_id: str) -> JobRow:
+def known_job(tx: Transaction, project: str, job_id: str) -> JobRow:
     """The job. Raises HttpError 404."""
     try:
         rows = tx.jobs.find(parse_job_id(job_id), ProjectName(project))

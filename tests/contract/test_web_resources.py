@@ -1,0 +1,125 @@
+"""The API's needs, mutes, notes, projects, statistics and actions: the same values as those of the commands."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.clock import ManualClock
+from daemon.domain.mutes import MuteEnd, MuteScope
+from tests.contract.test_web_api import ask, dead, got, pages
+from tests.contract.test_web_tracking import end
+from tests.support.cli_runner import CONFIG, Runner
+from tests.support.web import MAIN, NOW, OTHER, desk, learned
+
+HOUR = {"for": 3600, "comment": "retake tonight"}
+
+
+@pytest.fixture
+def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """The commands on the database of the desk, at its time."""
+    for name in ("mute", "needs", "stats", "batches", "jobs", "show", "session"):
+        monkeypatch.setattr(f"daemon.cli.{name}.CLOCK", ManualClock(NOW))
+    run = Runner(tmp_path, capsys)
+    run.config.write_text(
+        CONFIG.replace("editors", "a")
+        + f'[channels.b]\nurl = "json://h"\n[database]\nurl = "sqlite:///{tmp_path}/web.db"\n'
+    )
+    return run
+
+
+def told(run: Runner, *command: str) -> Any:
+    return json.loads(run(*command, "--json").out)
+
+
+async def test_what_needs_a_person_is_what_the_command_says(
+    tmp_path: Path, wrapd: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.needs.daemon_runs", lambda _: True)
+    async with desk(tmp_path, public_url=None) as it:
+        it.durations = learned()
+        assert (await got(it, "needs"))["items"] == []
+        for n, state in enumerate(("FAILED", "BLOCK", "PROCESSING")):
+            end(it, it.track(f"j-{n}", label=f"Film {n}"), state)
+        dead(it, it.track("j-3"))
+        found = await got(it, "needs")
+        assert found == told(wrapd, "needs")
+        assert [each["kind"] for each in found["items"]] == [
+            "dead_alerts",
+            "dead_alerts",
+            "failed",
+            "failed",
+            "frozen",
+        ]
+        it.clock.advance(86400.0)  # no video takes a day
+        found = await got(it, "needs?limit=3&since=2026-03-01T00:00:00Z")
+        assert [each["kind"] for each in found["items"]] == ["dead_alerts", "dead_alerts", "failed"]
+        assert (found["count"], found["as_of"]) == (6, "2026-03-02T12:00:00.000Z")
+        assert [each["kind"] for each in (await got(it, "needs"))["items"]][-1] == "overdue"
+
+
+async def test_a_mute_is_made_listed_and_ended(tmp_path: Path, wrapd: Runner) -> None:
+    async with desk(tmp_path, projects=(MAIN, OTHER)) as it:
+        end(it, it.track("j-1", batch="b"), "FAILED")
+        made = (await ask(it, "POST", "jobs/main/j-1/mute", {**HOUR, "then": "drop"})).json()
+        assert (made["scope"], made["subject"], made["project"], made["alerts"]) == ("job", "j-1", "main", 2)
+        assert (made["until"], made["who"]) == ("2026-03-01T13:00:00.000Z", "token:web.token")
+        for subject in ({"scope": "batch", "subject": "b", "for": 1800}, {"scope": "channel", "subject": "a"}):
+            assert (await ask(it, "POST", "mutes", {**HOUR, **subject})).status == 200
+        found = await pages(it, "mutes?limit=1")
+        assert found == told(wrapd, "mute", "list")
+        assert [each["id"] for each in found] == [2, 1, 3]
+        kept = (await ask(it, "DELETE", "mutes/1?then=send")).json()
+        assert (kept["mute"]["status"], kept["mute"]["then"]) == ("ended", "send")
+        assert (kept["mute"]["ended_by"], kept["count"]) == ("token:web.token", 0), "others keep its alerts"
+        assert (await ask(it, "DELETE", "mutes/2")).json()["count"] == 2, "the job's and the batch's, to b"
+        assert (await ask(it, "DELETE", "mutes/1")).json()["count"] == 0
+        assert [each["id"] for each in await pages(it, "mutes?limit=2")] == [3]
+        assert await pages(it, "mutes?all=true&limit=1") == told(wrapd, "mute", "list", "--all")
+        acts = it.store.read(lambda tx: tx.actions.page(limit=9)).rows
+        assert [each.what for each in acts] == ["unmute", "unmute", "unmute", "mute", "mute", "mute"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("jobs/main/none/mute", HOUR, 404),
+        ("jobs/main/j-1/mute", {**HOUR, "for": 59}, 422),
+        ("jobs/main/j-1/mute", {**HOUR, "for": 2592001}, 422),
+        ("jobs/main/j-1/mute", {**HOUR, "comment": "\x00"}, 422),
+        ("jobs/main/j-1/mute", {"for": 60}, 422),
+        ("jobs/main/j-1/mute", {**HOUR, "scope": "tag"}, 422),
+        ("mutes", {**HOUR, "scope": "job", "subject": "j-1"}, 422),
+        ("mutes", {**HOUR, "scope": "job", "subject": "none", "project": "main"}, 404),
+        ("mutes", {**HOUR, "scope": "channel", "subject": "none"}, 422),
+        ("mutes", {**HOUR, "scope": "tag", "subject": "x" * 65}, 422),
+        ("mutes", {**HOUR, "scope": "tag", "subject": "x", "project": "none"}, 422),
+    ],
+)
+async def test_a_mute_that_cannot_be_is_refused(tmp_path: Path, path: str, body: object, status: int) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        assert (await ask(it, "POST", path, body)).status == status
+        assert await pages(it, "mutes?all=true") == []
+        assert (await ask(it, "DELETE", "mutes/1")).status == 404
+
+
+async def test_mutes_that_end_together_are_all_listed(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for n in range(5):
+            it.store.write_now(
+                lambda tx, n=n: tx.mutes.start(
+                    MuteScope.TAG,
+                    f"t-{n}",
+                    project=None,
+                    at=NOW,
+                    until=NOW + timedelta(hours=1 if n < 4 else 0.5),
+                    who="cli:ann",
+                    comment="x",
+                    then=MuteEnd.SEND,
+                )
+            )
+        for size in (1, 2, 3):
+            assert [each["id"] for each in await pages(it, f"mutes?limit={size}")] == [5, 1, 2, 3, 4]

@@ -123,3 +123,22 @@ async def test_mutes_that_end_together_are_all_listed(tmp_path: Path) -> None:
             )
         for size in (1, 2, 3):
             assert [each["id"] for each in await pages(it, f"mutes?limit={size}")] == [5, 1, 2, 3, 4]
+
+
+async def test_a_note_is_put_on_a_job_and_removed(tmp_path: Path, wrapd: Runner) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        for given, kept in (
+            ("wrong\nlogo ", "wrong logo"),
+            ("wrong logo", "wrong logo"),
+            (None, None),
+            ("", None),
+        ):
+            shown = (await ask(it, "PATCH", "jobs/main/j-1", {"note": given})).json()
+            assert shown["note"] == told(wrapd, "show", "j-1")["note"] == kept
+            assert it.job("j-1").note == kept
+        assert [each["details"] for each in shown["actions"]] == [{"removed": False}, {"removed": True}]
+        refused = await ask(it, "PATCH", "jobs/main/j-1", {"note": "x" * 501, "label": "New"})
+        assert [each["place"] for each in refused.json()["faults"]] == ["note"]
+        assert it.job("j-1").label is None
+        assert (await ask(it, "PATCH", "jobs/main/j-1", {"label": "New"})).json()["note"] is None

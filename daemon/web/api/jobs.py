@@ -55,6 +55,7 @@ class JobPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     label: str | msgspec.UnsetType | None = msgspec.UNSET
     tags: list[str] | msgspec.UnsetType = msgspec.UNSET
     batch: str | msgspec.UnsetType = msgspec.UNSET
+    note: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 @get("/api/v1/jobs", responses=answers(listing(JobItem, "Jobs"), "A page of jobs, without links."))
@@ -126,7 +127,7 @@ async def list_transitions(project: FromPath[str], job_id: FromPath[str], contex
 async def patch_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], data: JSONBody[JobPatch], context: Context
 ) -> Response[object]:
-    """Change a job's label (null removes it), its tags (all of them) or its batch."""
+    """Change a job's label or note (null removes it), its tags (all of them) or its batch."""
     by, now = who(request), context.clock.now()
     wanted = _read_change(data)
 
@@ -220,6 +221,6 @@ def _read_change(data: JobPatch) -> JobChange:
         raise HttpError(422, "nothing was changed; every fault is named with its place", faults=listed) from None
 
 
-_CHANGES = ("label", "tags", "batch")
+_CHANGES = ("label", "tags", "batch", "note")
 
 HANDLERS = (list_jobs, post_jobs, get_job, list_transitions, patch_job, delete_job, ask_job)

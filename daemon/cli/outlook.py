@@ -1,7 +1,6 @@
 """Estimates when running jobs and batches end, learned from similar jobs in the database. Asks no service."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,8 @@ from daemon.domain.states import State
 from daemon.views.outlook import BatchOutlook, Outlook, in_production, key_of, last_of, not_running, outlook
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daemon.store import BatchRow, JobRow, Transaction
 
 MOST_RUNNING = 1000
@@ -66,15 +67,6 @@ def why_orphaned(row: "JobRow", config: Config) -> str | None:
         return None
     command = move_command("project", row.project, config.projects)
     return f"none: the config has no project {row.project}; `{command}` moves its jobs"
-
-
-def spread(seconds: Sequence[float]) -> tuple[float, float, float] | None:
-    """The 10%, 50% and 90% quantiles, each the value of the nearest rank; None for an empty sequence."""
-    if not seconds:
-        return None
-    ordered = sorted(seconds)
-    low, median, high = (ordered[round(share * (len(ordered) - 1))] for share in (0.1, 0.5, 0.9))
-    return low, median, high
 
 
 def counted(numbers: "Counter[str]") -> str:

@@ -1,11 +1,13 @@
-"""When a job's production began, and for how long it has run. Owns which of the service's times are credible."""
+"""When a job's production began and how long it took. Owns which of the service's times are credible."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from daemon.domain.samples import Sample
 from daemon.domain.states import State
 
-LONGEST = 60 * 86400 * 1_000_000
+_LONGEST = 60 * 86400 * 1_000_000
 """Microseconds. Longer production times are taken for errors in the service's times."""
 _SKEW = 120 * 1_000_000
 """Microseconds. How far a start may precede the creation: in the API document's own example it does so by ten
@@ -33,6 +35,42 @@ class Producible(Protocol):
         """When its production began."""
 
 
+class Ended(Protocol):
+    """An ended job with the service's own times."""
+
+    @property
+    def state(self) -> str:
+        """Its last state."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was created."""
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its production began."""
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended."""
+
+    @property
+    def reported_at(self) -> datetime | None:
+        """When the service last changed it."""
+
+    @property
+    def state_since(self) -> datetime:
+        """When wrapd saw the end."""
+
+    @property
+    def expected_length(self) -> float | None:
+        """Its seconds of speech."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether wrapd ever saw it frozen."""
+
+
 def elapsed_of(job: Producible, now: datetime) -> float | None:
     """For how many seconds a job has been in production as of `now`; None if it is not."""
     if job.state != State.PROCESSING:
@@ -57,4 +95,23 @@ def is_credible(started: int, *, created: int | None, by: int | None) -> bool:
     """Whether production began at `started`, for microseconds since 1970."""
     if created is not None and started < created - _SKEW:
         return False
-    return by is None or -_SKEW <= by - started <= LONGEST
+    return by is None or -_SKEW <= by - started <= _LONGEST
+
+
+def samples_of(jobs: Iterable[Ended]) -> list[Sample]:
+    """The jobs whose production time is known, in order."""
+    return [sample for sample in map(sample_of, jobs) if sample is not None]
+
+
+def sample_of(job: Ended) -> Sample | None:
+    """An ended job as evidence of how long production takes; None if it is none, as one that was frozen."""
+    begin = production_began(started_at=job.started_at, created_at=job.created_at, by=None)
+    end = job.ended_at or job.reported_at or job.state_since
+    if begin is None or job.blocked or not 0 < (end - begin) // _MICROSECOND <= _LONGEST:
+        return None
+    return Sample(
+        seconds=(end - begin).total_seconds(),
+        length=job.expected_length,
+        failed=job.state in (State.FAILED, State.CANCELED),
+        ended=job.state_since.timestamp(),
+    )

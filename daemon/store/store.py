@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from daemon.store.changes import ChangeRow, Changes
     from daemon.store.day_sums import DaySums
     from daemon.store.discoveries import Discoveries
+    from daemon.store.figures import Figures
     from daemon.store.following import Following
     from daemon.store.history import History
     from daemon.store.jobs import Jobs
@@ -103,6 +104,7 @@ class Transaction:
     tokens: "_Part[Tokens]" = _Part("daemon.store.tokens", "Tokens")
     needs: "_Part[NeedRows]" = _Part("daemon.store.needs", "NeedRows")
     day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
+    figures: "_Part[Figures]" = _Part("daemon.store.figures", "Figures")
     following: "_Part[Following]" = _Part("daemon.store.following", "Following")
 
 

@@ -27,6 +27,7 @@ from daemon.views.mutes import Mute, mute
 from daemon.views.needs import Need, Needs, needs
 from daemon.views.outlook import BatchOutlook, Outlook, in_production, key_of, last_of, outlook, overdue
 from daemon.views.pauses import Paused, paused
+from daemon.views.stats import Day, Produced, Stats, stats
 from daemon.views.story import MOST_ACTIONS, JobLog, story
 from daemon.views.tokens import Token, token
 from daemon.views.why import Situation, muted, why
@@ -40,6 +41,7 @@ __all__ = [
     "BatchOutlook",
     "ChannelFacts",
     "Conclusion",
+    "Day",
     "Delivery",
     "Followed",
     "Job",
@@ -51,8 +53,10 @@ __all__ = [
     "Needs",
     "Outlook",
     "Paused",
+    "Produced",
     "Remaining",
     "Situation",
+    "Stats",
     "Token",
     "Tracked",
     "Transition",
@@ -82,6 +86,7 @@ __all__ = [
     "rank",
     "remaining",
     "resent_from",
+    "stats",
     "status_of",
     "story",
     "token",

@@ -11,10 +11,9 @@ from math import inf
 from daemon.clock import Clock
 from daemon.domain.durations import LIMIT, ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
-from daemon.domain.production import LONGEST, production_began
+from daemon.domain.production import sample_of, samples_of
 from daemon.domain.states import State
 from daemon.store import FinishedRow, Store, Transaction
-from daemon.store.rows import to_stamp
 from daemon.watch.agenda import Agenda
 from daemon.watch.job import Watched
 
@@ -125,11 +124,6 @@ def durations_of(
     return fit(samples, running or {}, now=now)
 
 
-def samples_of(rows: Iterable[FinishedRow]) -> list[Sample]:
-    """Return, in order, the jobs whose production time is known. A job that was frozen is no evidence."""
-    return [sample for sample in _ends(rows) if sample is not None]
-
-
 def started_before(watched: Watched, started_at: datetime | None, *, now: float, wall: datetime) -> float:
     """Return when the production that an answer reports began (monotonic seconds): by the service's time, but not
     before the last answer that saw it wait, nor after now."""
@@ -161,17 +155,4 @@ def _joined(newest: _Ends, known: _Ends, new: int) -> _Ends | None:
 
 
 def _ends(rows: Iterable[FinishedRow]) -> _Ends:
-    return [_sample(row) for row in rows]
-
-
-def _sample(row: FinishedRow) -> Sample | None:
-    begin = production_began(started_at=row.started_at, created_at=row.created_at, by=None)
-    end = row.ended_at or row.reported_at or row.state_since
-    if begin is None or row.blocked or not 0 < to_stamp(end) - to_stamp(begin) <= LONGEST:
-        return None
-    return Sample(
-        seconds=(end - begin).total_seconds(),
-        length=row.expected_length,
-        failed=row.state in (State.FAILED, State.CANCELED),
-        ended=row.state_since.timestamp(),
-    )
+    return [sample_of(row) for row in rows]

@@ -46,6 +46,10 @@ ROUTES: Mapping[str, Mapping[str, Access | ApiScope]] = {
     "/api/v1/mutes/{id}": {"DELETE": WRITE},
     "/api/v1/needs": {"GET": READ},
     "/api/v1/openapi.json": {"GET": OPEN},
+    "/api/v1/projects": {"GET": READ},
+    "/api/v1/projects/{name}/pause": {"POST": WRITE},
+    "/api/v1/projects/{name}/resume": {"POST": WRITE},
+    "/api/v1/stats": {"GET": READ},
     "/api/v1/tokens": {"GET": ADMIN, "POST": ADMIN},
     "/api/v1/tokens/{id}": {"DELETE": ADMIN},
 }

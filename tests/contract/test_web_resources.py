@@ -2,13 +2,16 @@
 
 import json
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.clock import ManualClock
+from daemon.domain.events import Json
 from daemon.domain.mutes import MuteEnd, MuteScope
+from daemon.store import Transaction
 from tests.contract.test_web_api import ask, dead, got, pages
 from tests.contract.test_web_tracking import end
 from tests.support.cli_runner import CONFIG, Runner
@@ -142,3 +145,54 @@ async def test_a_note_is_put_on_a_job_and_removed(tmp_path: Path, wrapd: Runner)
         assert [each["place"] for each in refused.json()["faults"]] == ["note"]
         assert it.job("j-1").label is None
         assert (await ask(it, "PATCH", "jobs/main/j-1", {"label": "New"})).json()["note"] is None
+
+
+async def test_a_project_is_paused_and_resumed(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        made = (await ask(it, "POST", "projects/main/pause", {"comment": "at\nnight "})).json()
+        assert (made["who"], made["comment"]) == ("token:web.token", "at night")
+        assert (await ask(it, "POST", "projects/main/pause")).json() == made, "it keeps its pause"
+        [listed] = await pages(it, "projects?")
+        assert (listed["state"], listed["paused"]) == ("paused", made)
+        assert (await ask(it, "POST", "projects/main/resume")).json() == {"project": "main", "paused": made}
+        assert (await ask(it, "POST", "projects/main/resume")).json() == {"project": "main", "paused": None}
+        for name in ("pause", "resume"):
+            assert (await ask(it, "POST", f"projects/none/{name}")).status == 404
+        assert (await ask(it, "POST", "projects/main/pause", {"comment": "x" * 501})).status == 422
+        acts = it.store.read(lambda tx: tx.actions.page(limit=9)).rows
+        assert [each.what for each in acts] == ["resume", "pause"]
+
+
+async def test_the_figures_are_those_of_the_command(
+    tmp_path: Path, wrapd: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.stats.daemon_runs", lambda _: True)
+    async with desk(tmp_path) as it:
+        for n, state in enumerate(("SUCCEED", "FAILED", "SUCCEED", "PROCESSING", "BLOCK")):
+            end(it, it.track(f"j-{n}"), state)
+        reports: tuple[tuple[dict[str, Json] | None, str], ...] = (
+            (None, "unknown"),
+            ({"up": True, "feed": "trusted", "usage": 0.5}, "running"),
+            ({"up": False}, "down"),
+            ({"up": True, "refused_since": "2026-03-01T11:00:00Z"}, "refused"),
+        )
+        for facts, state in reports:
+            if facts is not None:
+                it.store.write_now(partial(_report, facts=facts))
+            [found] = await pages(it, "stats?")
+            assert [found] == told(wrapd, "stats")
+            assert (found["state"], found["watch"]) == (state, facts)
+        [listed] = await pages(it, "projects?")
+        assert listed == {key: value for key, value in found.items() if key not in ("production", "days")}
+        assert listed["states"] == {"PROCESSING": 1, "BLOCK": 1}
+        for days in (1, 366):
+            [found] = await pages(it, f"stats?project=main&days={days}")
+            assert len(found["days"]) == days
+            assert found["days"][-1]["states"] == {"SUCCEED": 2, "FAILED": 1}
+        for query in ("days=0", "days=367", "days=x"):
+            assert (await ask(it, "GET", f"stats?{query}")).status == 422
+        assert (await ask(it, "GET", "stats?project=none")).status == 404
+
+
+def _report(tx: Transaction, *, facts: dict[str, Json]) -> None:
+    tx.statuses.set(MAIN, facts, NOW)

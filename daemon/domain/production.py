@@ -35,7 +35,7 @@ class Producible(Protocol):
         """When its production began."""
 
 
-class Ended(Protocol):
+class Finished(Protocol):
     """An ended job with the service's own times."""
 
     @property
@@ -98,12 +98,12 @@ def is_credible(started: int, *, created: int | None, by: int | None) -> bool:
     return by is None or -_SKEW <= by - started <= _LONGEST
 
 
-def samples_of(jobs: Iterable[Ended]) -> list[Sample]:
+def samples_of(jobs: Iterable[Finished]) -> list[Sample]:
     """The jobs whose production time is known, in order."""
     return [sample for sample in map(sample_of, jobs) if sample is not None]
 
 
-def sample_of(job: Ended) -> Sample | None:
+def sample_of(job: Finished) -> Sample | None:
     """An ended job as evidence of how long production takes; None if it is none, as one that was frozen."""
     begin = production_began(started_at=job.started_at, created_at=job.created_at, by=None)
     end = job.ended_at or job.reported_at or job.state_since

@@ -41,6 +41,8 @@ ROUTES: Mapping[str, Mapping[str, Access | ApiScope]] = {
     "/api/v1/deliveries/{id}/retry": {"POST": WRITE},
     "/api/v1/deliveries/{id}/cancel": {"POST": WRITE},
     "/api/v1/deliveries/{id}/resend": {"POST": WRITE},
+    "/api/v1/jobs/{project}/{job_id}/answer": {"GET": READ},
+    "/api/v1/jobs/{project}/{job_id}/cover": {"GET": READ},
     "/api/v1/jobs/{project}/{job_id}/mute": {"POST": WRITE},
     "/api/v1/mutes": {"GET": READ, "POST": WRITE},
     "/api/v1/mutes/{id}": {"DELETE": WRITE},

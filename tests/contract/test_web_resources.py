@@ -11,11 +11,12 @@ import pytest
 from daemon.clock import ManualClock
 from daemon.domain.events import Json
 from daemon.domain.mutes import MuteEnd, MuteScope
-from daemon.store import Transaction
+from daemon.store import PictureRow, Transaction
 from tests.contract.test_web_api import ask, dead, got, pages
+from tests.contract.test_web_docs import pictures
 from tests.contract.test_web_tracking import end
 from tests.support.cli_runner import CONFIG, Runner
-from tests.support.web import MAIN, NOW, OTHER, desk, learned
+from tests.support.web import MAIN, NOW, OTHER, TOKEN, desk, learned
 
 HOUR = {"for": 3600, "comment": "retake tonight"}
 
@@ -196,3 +197,41 @@ async def test_the_figures_are_those_of_the_command(
 
 def _report(tx: Transaction, *, facts: dict[str, Json]) -> None:
     tx.statuses.set(MAIN, facts, NOW)
+
+
+async def test_the_answer_that_changed_a_state_is_shown(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = it.track("j-1")
+        assert (await ask(it, "GET", "jobs/main/j-1/answer")).status == 404
+        end(it, row, "PROCESSING", answer='{"state":"PROCESSING"}')
+        end(it, row, "FAILED", answer='{"state":"FAILED","error_info":{"error_msg":"没有"}}')
+        shown = await ask(it, "GET", "jobs/main/j-1/answer")
+        assert shown.headers["content-type"] == "application/json"
+        assert shown.json() == {
+            "at": "2026-03-01T12:00:00.000Z",
+            "answer": {"state": "FAILED", "error_info": {"error_msg": "没有"}},
+        }
+        assert (await ask(it, "GET", "jobs/main/none/answer")).status == 404
+
+
+async def test_a_cover_is_sent_as_a_picture_and_as_nothing_else(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row, other = it.track("j-1"), it.track("j-2")
+        assert (await ask(it, "GET", "jobs/main/j-1/cover")).status == 404
+        it.store.write_now(lambda tx: pictures(tx, row))
+        full = await ask(it, "GET", "jobs/main/j-1/cover")
+        assert (full.status, full.headers["content-type"], full.body) == (200, "image/png", b"large")
+        small = await ask(it, "GET", "jobs/main/j-1/cover?size=small")
+        assert (small.status, small.headers["content-type"], small.body) == (200, "image/webp", b"small")
+        assert full.headers["x-content-type-options"] == "nosniff"
+        again = {"If-None-Match": f'"x", {full.headers["etag"]}'}
+        same = await it.ask("GET", "/api/v1/jobs/main/j-1/cover", headers=again, token=TOKEN)
+        assert (same.status, same.body, same.headers["etag"]) == (304, b"", full.headers["etag"])
+        changed = await it.ask("GET", "/api/v1/jobs/main/j-1/cover?size=small", headers=again, token=TOKEN)
+        assert changed.body == b"small"
+        odd = PictureRow(
+            job=other, url="u", content_type="image/svg+xml", data=b"<svg/>", fetched_at=NOW, error=None
+        )
+        it.store.write_now(lambda tx: tx.pictures.put(odd))
+        assert (await ask(it, "GET", "jobs/main/j-2/cover")).status == 404
+        assert (await ask(it, "GET", "jobs/main/j-1/cover?size=huge")).status == 422

@@ -342,12 +342,12 @@ def _send_first(tx: Transaction) -> None:
     tx.outbox.finish(claimed, Outcome(kind=AttemptOutcome.SENT, reason="ok", status_code=200), at=NOW)
 
 
-def end(it: Desk, row: int, state: str, *, asset: Asset | None = None) -> None:
+def end(it: Desk, row: int, state: str, *, asset: Asset | None = None, answer: str | None = None) -> None:
     def work(tx: Any) -> None:
         seen = Observation(state=state, asset=asset or Asset())
         move = judge(tx.jobs.get(row).state, seen, at=NOW)
         assert isinstance(move, Moved)
-        tx.jobs.record_move(row, move, seen, routing=BOTH, due_at=NOW)
+        tx.jobs.record_move(row, move, seen, routing=BOTH, due_at=NOW, answer=answer)
 
     it.store.write_now(work)
 

@@ -44,7 +44,7 @@ def command(
         if project is not None and found.is_empty:
             config.project(project)  # a mistyped name is an error, a project without batches is not
         if as_json:
-            output.documents(views.document(_view(*pair)) for page in found for pair in page)
+            output.documents(views.document(views.batch(*pair)) for page in found for pair in page)
         else:
             one_project = project is not None or len(config.projects) < 2
             columns = [
@@ -69,12 +69,6 @@ def _found(
         return page.of([(row, expected.of_batch(transaction, row)) for row in page.rows])
 
     return Pages(store, read, most=most)
-
-
-def _view(row: "BatchRow", expected: BatchOutlook) -> views.Batch:
-    return views.batch(
-        row, now=expected.at, eta=expected.eta, eta_reason=expected.reason, soonest=expected.soonest
-    )
 
 
 def _cells(row: "BatchRow", expected: BatchOutlook) -> list[str]:

@@ -235,3 +235,24 @@ async def test_a_cover_is_sent_as_a_picture_and_as_nothing_else(tmp_path: Path) 
         it.store.write_now(lambda tx: tx.pictures.put(odd))
         assert (await ask(it, "GET", "jobs/main/j-2/cover")).status == 404
         assert (await ask(it, "GET", "jobs/main/j-1/cover?size=huge")).status == 422
+
+
+async def test_a_batch_says_when_its_last_job_ends(
+    tmp_path: Path, wrapd: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.outlook.learned", lambda _: law)
+    async with desk(tmp_path) as it:
+        law = it.durations = learned()
+        for n, state in enumerate(("SUCCEED", "PROCESSING", "PROCESSING", "WAITING", "FAILED")):
+            end(it, it.track(f"j-{n}", batch=f"b-{n // 2}"), state)
+        found = await pages(it, "batches?limit=2")
+        assert found == told(wrapd, "batches")
+        ended, waiting, running = found
+        assert (ended["eta"], ended["eta_reason"], ended["soonest_at"]) == (None, None, None)
+        assert (waiting["eta"], waiting["eta_reason"]) == (None, "not in production yet: 1 job")
+        assert running["eta"]["low_seconds"] > 0
+        assert await got(it, "batches/main/b-0") == running
+        monkeypatch.setattr("daemon.web.api.batches.MOST_ESTIMATED", 2)
+        reasons = [each["eta_reason"] for each in await pages(it, "batches?limit=3")]
+        assert [bool(each) and "5000" in each for each in reasons] == [False, False, True]
+        assert (await got(it, "batches/main/b-0")) == running

@@ -6,8 +6,9 @@ they outlive them.
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, func, insert, select
 
 from daemon.domain.actions import Action, Actor
 from daemon.domain.events import Json
@@ -19,6 +20,8 @@ from daemon.store.rows import ActionRow
 from daemon.store.tables import ACTIONS
 
 _A = ACTIONS.c
+SEARCHED = 2000
+"""Actions among which those of a project are searched for at once."""
 
 
 class Actions(TransactionPart):
@@ -48,13 +51,26 @@ class Actions(TransactionPart):
         subject: str | None = None,
         after: Place | None = None,
     ) -> Page[ActionRow]:
-        """Return at most `limit` actions beyond `after`, latest first; with `subject` only those on it."""
-        query = select(ACTIONS).order_by(_A.id.desc()).limit(limit)
+        """Return at most `limit` actions beyond `after`, latest first; with `subject` only those on it, with
+        `project` those in it. Those of a project alone are searched for among `SEARCHED` actions at a time, so
+        such a page may be short although more follow."""
+        query = select(ACTIONS).order_by(_A.id.desc())
         if subject is not None:
             query = query.where(_A.subject == subject)
             if project is not None:
                 query = query.where(_A.project == project)
         if after is not None:
             query = query.where(_A.id < after.id)
-        rows = [plain_row(ActionRow, row) for row in self._connection.execute(query)]
+        if subject is None and project is not None:
+            return self._search(query.limit(SEARCHED), project, limit)
+        rows = [plain_row(ActionRow, row) for row in self._connection.execute(query.limit(limit))]
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
+
+    def _search(self, among: Select[Any], project: ProjectName, limit: int) -> Page[ActionRow]:
+        some = among.subquery()
+        query = select(some).where(some.c.project == project).order_by(some.c.id.desc()).limit(limit)
+        rows = [plain_row(ActionRow, row) for row in self._connection.execute(query)]
+        if len(rows) == limit:
+            return Page(rows=rows, after=Place(0, None, rows[-1].id))
+        number, last = self._connection.execute(select(func.count(), func.min(some.c.id))).one()
+        return Page(rows=rows, after=Place(0, None, last) if number == SEARCHED else None)

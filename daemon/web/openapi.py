@@ -137,7 +137,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         errors |= {422}
     if "{" in path:
         errors |= {404}
-    if path.endswith("deliveries/retry"):
+    if any(each["name"] == "expect" for each in operation.get("parameters", ())):
         errors |= {409}
     responses = operation["responses"]
     responses.pop("400", None)

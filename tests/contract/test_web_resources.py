@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from daemon.clock import ManualClock
+from daemon.domain.actions import Action, Actor
 from daemon.domain.events import Json
+from daemon.domain.jobs import Tracking
 from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.store import PictureRow, Transaction
 from tests.contract.test_web_api import ask, dead, got, pages
@@ -18,6 +20,7 @@ from tests.contract.test_web_tracking import end
 from tests.support.cli_runner import CONFIG, Runner
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, desk, learned
 
+WHO = Actor("cli:ann")
 HOUR = {"for": 3600, "comment": "retake tonight"}
 
 
@@ -192,7 +195,7 @@ async def test_the_figures_are_those_of_the_command(
             assert found["days"][-1]["states"] == {"SUCCEED": 2, "FAILED": 1}
         for query in ("days=0", "days=367", "days=x"):
             assert (await ask(it, "GET", f"stats?{query}")).status == 422
-        assert (await ask(it, "GET", "stats?project=none")).status == 404
+        assert await pages(it, "stats?project=none") == []
 
 
 def _report(tx: Transaction, *, facts: dict[str, Json]) -> None:
@@ -256,3 +259,64 @@ async def test_a_batch_says_when_its_last_job_ends(
         reasons = [each["eta_reason"] for each in await pages(it, "batches?limit=3")]
         assert [bool(each) and "5000" in each for each in reasons] == [False, False, True]
         assert (await got(it, "batches/main/b-0")) == running
+
+
+async def test_all_jobs_that_fit_are_changed_if_they_are_as_many(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for n in range(4):
+            it.track(f"j-{n}", batch="b" if n else None, tags=("tv",) * (n % 2))
+        end(it, it.job("j-3").id, "SUCCEED")
+        it.watched |= {("main", "j-1")}
+        for path in ("jobs/ask?batch=b", "jobs/untrack?batch=b", "jobs/untrack?tag=tv", "jobs/ask?"):
+            refused = await ask(it, "POST", f"{path}&expect=4")
+            assert (refused.status, "nothing was changed" in refused.json()["detail"]) == (409, True)
+        assert (it.hints, {row.tracking for row in it.jobs().values()}) == (
+            [],
+            {Tracking.ACTIVE, Tracking.FINISHED},
+        )
+        asked = await ask(it, "POST", "jobs/ask?batch=b&expect=2")
+        assert (asked.json(), sorted(it.hints)) == ({"count": 2, "watched": 1}, [("main", "j-1"), ("main", "j-2")])
+        assert (await ask(it, "POST", "jobs/untrack?batch=b&tag=tv&expect=1")).json() == {"count": 1}
+        assert (await ask(it, "POST", "jobs/untrack?state=BLOCK&expect=0")).json() == {"count": 0}
+        stopped = [row.job_id for row in it.jobs().values() if row.tracking is Tracking.STOPPED]
+        assert stopped == ["j-1"]
+        acts = await pages(it, "actions?limit=1")
+        assert [(each["what"], each["subject"], each["count"]) for each in acts] == [
+            ("untrack", "j-1", 1),
+            ("ask", None, 2),
+        ]
+
+
+async def test_all_unsent_deliveries_that_fit_are_canceled(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        dead(it, it.track("j-1"))
+        end(it, it.track("j-2", batch="b"), "FAILED")
+        refused = await ask(it, "POST", "deliveries/cancel?channel=a&expect=1")
+        assert (refused.status, (await got(it, "deliveries?status=canceled"))["items"]) == (409, [])
+        fit = [each for each in await pages(it, "deliveries?channel=a") if each["status"] != "sent"]
+        assert (await ask(it, "POST", f"deliveries/cancel?channel=a&expect={len(fit)}")).json() == {
+            "count": len(fit)
+        }
+        assert {each["status"] for each in await pages(it, "deliveries?channel=a")} == {"canceled"}
+        assert "canceled" not in {each["status"] for each in await pages(it, "deliveries?channel=b")}
+
+
+async def test_actions_are_listed_by_project_and_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.store.actions.SEARCHED", 4)
+    async with desk(tmp_path) as it:
+
+        def work(tx: Transaction) -> None:
+            for n in range(23):
+                project = OTHER if n % 7 == 3 else MAIN
+                tx.actions.note(Action.ASK, who=WHO, at=NOW, project=project, subject=f"j-{n % 5}", count=n)
+
+        it.store.write_now(work)
+
+        async def numbers(query: str) -> list[int]:
+            return [each["count"] for each in await pages(it, f"actions?{query}")]
+
+        assert await numbers("limit=5") == list(range(22, -1, -1))
+        assert await numbers("project=other&limit=1") == await numbers("project=other") == [17, 10, 3]
+        assert await numbers("subject=j-2&limit=2") == [22, 17, 12, 7, 2]
+        assert await numbers("subject=j-2&project=other") == [17]
+        assert await numbers("project=none") == []

@@ -1,4 +1,4 @@
-"""What is the matter over all resources: `/api/v1/needs`."""
+"""What concerns several resources: what needs a person (`/api/v1/needs`), and who did what (`/api/v1/actions`)."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -7,11 +7,12 @@ from litestar import Response, get
 from litestar.params import QueryParameter
 
 from daemon import views
+from daemon.domain.jobs import ProjectName
 from daemon.store import Transaction
 from daemon.views.needs import DYING_WITHIN, Around
 from daemon.web.access import Context
-from daemon.web.api.lists import Since, read_since
-from daemon.web.api.shapes import answer, answers, shape
+from daemon.web.api.lists import USUAL, Cursor, Limit, Since, page_answer, read_cursor, read_since, word
+from daemon.web.api.shapes import answer, answers, listing, shape
 
 _DAY = timedelta(days=1)
 
@@ -41,4 +42,23 @@ async def get_needs(
     return answer(await context.store.read_async(read))
 
 
-HANDLERS = (get_needs,)
+@get("/api/v1/actions", responses=answers(listing(shape(views.Act), "Actions"), "A page of actions."))
+async def list_actions(
+    context: Context,
+    project: Annotated[str | None, word("Name of the project.")] = None,
+    subject: Annotated[str | None, word("A job's id, or the name of a batch, tag, channel or project.")] = None,
+    limit: Limit = USUAL,
+    cursor: Cursor = None,
+) -> Response[object]:
+    """List what people and tools did, latest first."""
+    only = None if project is None else ProjectName(project)
+    given = {"project": only, "subject": subject, "of": "actions"}
+    after = read_cursor(cursor, given)
+    page = await context.store.read_async(
+        lambda tx: tx.actions.page(limit=limit, project=only, subject=subject, after=after)
+    )
+    items = [views.document(views.act(row)) for row in page.rows]
+    return page_answer(page, items, given, now=context.clock.now())
+
+
+HANDLERS = (get_needs, list_actions)

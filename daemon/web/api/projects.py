@@ -49,7 +49,7 @@ async def list_stats(
     days: Annotated[int, QueryParameter(ge=1, le=MOST_DAYS, description="The last days, today included.")] = DAYS,
 ) -> Response[object]:
     """List the projects with how long production takes, and how many jobs ended on each of the last days."""
-    names = [_known(context, project)] if project is not None else list(context.projects)
+    names = [name for name in context.projects if project in (None, name)]
     now = context.clock.now()
 
     def read(tx: Transaction) -> list[dict[str, object]]:

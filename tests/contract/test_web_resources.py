@@ -1,6 +1,7 @@
 """The API's needs, mutes, notes, projects, statistics and actions: the same values as those of the commands."""
 
 import json
+import random
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 
 from daemon.clock import ManualClock
 from daemon.domain.actions import Action, Actor
-from daemon.domain.events import Json
-from daemon.domain.jobs import Tracking
+from daemon.domain.events import Event, Json
+from daemon.domain.jobs import Asset, JobId, Observation, Tracking
 from daemon.domain.mutes import MuteEnd, MuteScope
-from daemon.store import PictureRow, Transaction
-from tests.contract.test_web_api import ask, dead, got, pages
+from daemon.domain.transitions import Moved, judge
+from daemon.store import AttemptOutcome, Outcome, PictureRow, TrackRequest, Transaction
+from tests.contract.test_web_api import LINKS, ask, dead, got, pages
 from tests.contract.test_web_docs import pictures
 from tests.contract.test_web_tracking import end
 from tests.support.cli_runner import CONFIG, Runner
+from tests.support.store import BOTH, A, B
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, desk, learned
 
 WHO = Actor("cli:ann")
@@ -320,3 +323,70 @@ async def test_actions_are_listed_by_project_and_subject(tmp_path: Path, monkeyp
         assert await numbers("subject=j-2&limit=2") == [22, 17, 12, 7, 2]
         assert await numbers("subject=j-2&project=other") == [17]
         assert await numbers("project=none") == []
+
+
+@pytest.mark.parametrize("number", [14, pytest.param(200, marks=pytest.mark.long)])
+async def test_the_api_tells_of_a_job_what_show_tells(
+    tmp_path: Path, wrapd: Runner, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Every key and value, for jobs in many conditions, under one law and at one time."""
+    monkeypatch.setattr("daemon.cli.outlook.learned", lambda _: law)
+    rng = random.Random(number)
+    async with desk(tmp_path) as it:
+        law = it.durations = learned(seconds=600.0)
+        it.store.write_now(lambda tx: [_some_job(tx, n, rng) for n in range(number)])
+        for _ in range(number // 2):
+            it.store.write_now(lambda tx: _some_try(tx, rng))
+        await ask(it, "POST", "mutes", {**HOUR, "scope": "tag", "subject": "tv"})
+        it.clock.advance(60.0)
+        monkeypatch.setattr("daemon.cli.show.CLOCK", it.clock)
+        monkeypatch.setattr("daemon.cli.deliveries.CLOCK", it.clock)
+        reasons = set()
+        for row in it.jobs().values():
+            if rng.random() < 0.2:
+                await ask(it, rng.choice(["DELETE", "PATCH"]), f"jobs/{row.project}/{row.job_id}", {"note": "x"})
+            shown = told(wrapd, "show", row.job_id, "--project", row.project)
+            assert await got(it, f"jobs/{row.project}/{row.job_id}") == shown
+            reasons.add(shown["eta_reason"] or type(shown["eta"]))
+        assert len(reasons) >= 5, reasons
+
+
+def _some_job(tx: Transaction, n: int, rng: random.Random) -> None:
+    """A job in a random condition."""
+    project = OTHER if rng.random() < 0.1 else MAIN
+    wanted = TrackRequest(
+        project=project,
+        kind=rng.choice(["avatar", "photo"]),
+        job_id=JobId(f"j-{n}"),
+        label=rng.choice([None, "Film", "片子"]),
+        tags=rng.choice([(), ("tv",), ("a", "b")]),
+        batch=rng.choice([None, "b-1", "b-2"]),
+    )
+    at = NOW - timedelta(seconds=rng.randrange(7200))
+    tx.jobs.track(wanted, at=at)
+    [row] = tx.jobs.find(wanted.job_id, project)
+    states = rng.sample(["WAITING", "PROCESSING", "BLOCK", "THAWING"], rng.randrange(4))
+    states += rng.choice([[], [], ["SUCCEED"], ["FAILED"], ["CANCELED"], ["PARTIAL_SUCCEED"]])
+    for state in states:
+        at += timedelta(seconds=rng.randrange(60))
+        seen = Observation(
+            state=state,
+            created_at=rng.choice([None, at]),
+            started_at=rng.choice([None, at - timedelta(seconds=30)]),
+            asset=LINKS if state.endswith("SUCCEED") else Asset(),
+        )
+        move = judge(tx.jobs.find(wanted.job_id, project)[0].state, seen, at=at)
+        assert isinstance(move, Moved)
+        tx.jobs.record_move(row.id, move, seen, routing=BOTH, due_at=at)
+    ended = states[-1:] and states[-1] not in ("WAITING", "PROCESSING", "BLOCK", "THAWING")
+    if not ended and rng.random() < 0.2:
+        tx.jobs.record_end(row.id, rng.choice([Event.LOST, Event.EXPIRED]), at=at, routing=BOTH, reason="gone")
+
+
+def _some_try(tx: Transaction, rng: random.Random) -> None:
+    """An attempt to send an alert."""
+    claimed = tx.outbox.claim(rng.choice([A, B]), now=NOW)
+    if claimed is not None:
+        kind = rng.choice([AttemptOutcome.SENT, AttemptOutcome.DEAD, AttemptOutcome.HELD])
+        due = NOW + timedelta(hours=1) if kind is AttemptOutcome.HELD else None
+        tx.outbox.finish(claimed, Outcome(kind=kind, reason="said", status_code=200, due_at=due), at=NOW)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daemon import __version__, views
+from daemon import __version__
 from daemon.app.ask_jobs import AskJobs
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
@@ -37,7 +37,6 @@ from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
-from daemon.views.needs import DYING_WITHIN, FAILED_WITHIN, Around
 from daemon.watch.poller import TICK
 from daemon.web import Health, Probes, listen
 from daemon.web.context import WebContext
@@ -300,12 +299,17 @@ class Daemon:
         return schedule
 
     def _web(self, listener: socket.socket) -> "WebServer":
-        from daemon.web.live import Live  # noqa: PLC0415 - as below
+        from daemon.web.api.overview import needs_of  # noqa: PLC0415 - as below
+        from daemon.web.live import Live  # noqa: PLC0415
         from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads Litestar, only if there is a web
 
         assert self.spec.web is not None, "there is a listener"
         watcher, tasks = self.scope.watcher, Tasks("web", self.defects)
-        live = Live(self.store, tasks=tasks, needs=self._needs, rng=self.rng)
+
+        async def needs() -> int:
+            return (await needs_of(context)).count
+
+        live = Live(self.store, tasks=tasks, needs=needs, rng=self.rng)
         self._runtime.hub.listen(
             lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched
         )
@@ -316,12 +320,13 @@ class Daemon:
             projects=tuple(self.scope.pollers),
             hint=watcher.hint,
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
-            eta=watcher.eta,
+            durations=lambda: self._runtime.learning.durations,
             tasks=tasks,
             live=live,
             routing=self.spec.routing,
             channels=self.delivery.channel_facts(),
             test=self.delivery.send_test,
+            give_up_after=self.spec.give_up_after,
         )
 
         def adopt(spec: Spec) -> None:
@@ -329,28 +334,13 @@ class Daemon:
             if spec.web.token != context.settings.token:
                 live.end(CONFIG_TOKEN)
             context.settings, context.routing = spec.web, spec.routing
+            context.give_up_after = spec.give_up_after
             context.projects, context.channels = tuple(self.scope.pollers), self.delivery.channel_facts(spec)
 
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
         return WebServer(app, listener, tasks=tasks, defects=self.defects, live=live)
-
-    async def _needs(self) -> int:
-        """Count what needs a person, as `wrapd needs` does. Raises StoreError."""
-        spec, now = self.spec, self.clock.now()
-        around = Around(
-            now=now,
-            since=now - FAILED_WITHIN,
-            projects=tuple(self.scope.pollers),
-            running=True,
-            give_up_after=spec.give_up_after,
-        )
-        dying = 0.0 if spec.web is None or spec.web.public_url is None else DYING_WITHIN
-        found = await self.store.read_async(
-            lambda tx: tx.needs.read(now=now, since=around.since, channels=spec.channels, links_within=dying)
-        )
-        return views.needs(found, self.scope.watcher.overdue(found.running, now), around, limit=0).count
 
     def _on_news(self, news: News) -> None:
         """Wake what waits for a change."""

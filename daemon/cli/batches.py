@@ -8,13 +8,14 @@ import click
 from daemon import views
 from daemon.cli import output
 from daemon.cli.filters import Word
-from daemon.cli.outlook import BatchOutlook, Outlooks
+from daemon.cli.outlook import Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, note_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import band
 from daemon.cli.zone import local, zone_option
 from daemon.domain.jobs import ProjectName
+from daemon.views.outlook import BatchOutlook
 
 if TYPE_CHECKING:
     from daemon.store import BatchRow, Page, Place, Store, Transaction
@@ -43,7 +44,7 @@ def command(
         if project is not None and found.is_empty:
             config.project(project)  # a mistyped name is an error, a project without batches is not
         if as_json:
-            output.documents(views.document(_view(*pair)) for page in found for pair in page)
+            output.documents(views.document(views.batch(*pair)) for page in found for pair in page)
         else:
             one_project = project is not None or len(config.projects) < 2
             columns = [
@@ -68,12 +69,6 @@ def _found(
         return page.of([(row, expected.of_batch(transaction, row)) for row in page.rows])
 
     return Pages(store, read, most=most)
-
-
-def _view(row: "BatchRow", expected: BatchOutlook) -> views.Batch:
-    return views.batch(
-        row, now=expected.at, eta=expected.eta, eta_reason=expected.reason, soonest=expected.soonest
-    )
 
 
 def _cells(row: "BatchRow", expected: BatchOutlook) -> list[str]:

@@ -15,7 +15,7 @@ from daemon import views
 from daemon.cli import output, project_status
 from daemon.cli.jobs import standing as state_of
 from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
-from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
+from daemon.cli.outlook import learned, why_orphaned
 from daemon.cli.output import Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
 from daemon.cli.show import ends
@@ -26,7 +26,9 @@ from daemon.domain import planning
 from daemon.domain.durations import Law
 from daemon.domain.jobs import Tracking
 from daemon.domain.planning import WORDS, Explanation, Reason
+from daemon.domain.production import elapsed_of
 from daemon.domain.states import State
+from daemon.views.outlook import Outlook, in_production, key_of, outlook
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
@@ -120,8 +122,6 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
 
 
 def _plan(row: "JobRow", law: Law, rails: planning.Rails, *, price: float, now: datetime) -> Explanation | None:
-    from daemon.watch.learning import elapsed_of  # noqa: PLC0415 - SQLAlchemy
-
     looked = row.last_polled_at
     if row.tracking is not Tracking.ACTIVE or looked is None or row.state not in _PLANNED:
         return None

@@ -9,7 +9,7 @@ from daemon import views
 from daemon.cli import move, output
 from daemon.cli.filters import Since, Word
 from daemon.cli.notices import Notices, name_of
-from daemon.cli.outlook import Outlook, Outlooks
+from daemon.cli.outlook import Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, note_rest, part_of
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
@@ -20,6 +20,7 @@ from daemon.config.values import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
 from daemon.errors import UnknownName, UsageFault
+from daemon.views.outlook import Outlook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -67,12 +67,10 @@ def command(ctx: click.Context, *, since: datetime | None, limit: int, as_json: 
 
 
 def _read(tx: "Transaction", config: Config, around: Around, limit: int) -> views.Needs:
-    from daemon.watch.learning import overdue  # noqa: PLC0415 - SQLAlchemy
-
     channels = [ChannelName(name) for name in config.channels]
     dying = DYING_WITHIN if config.web.public_url is not None else 0.0
     found = tx.needs.read(now=around.now, since=around.since, channels=channels, links_within=dying)
-    late = overdue(found.running, learned(tx), around.now) if found.running else []
+    late = views.overdue(found.running, learned(tx), around.now) if found.running else []
     return views.needs(found, late, around, limit=limit)
 
 

@@ -12,13 +12,14 @@ from daemon.cli import batches, output
 from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
 from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
-from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
+from daemon.cli.outlook import Outlooks, why_orphaned
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
 from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain.jobs import Tracking
+from daemon.views.outlook import Outlook, in_production
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId

@@ -13,12 +13,13 @@ from daemon import views
 from daemon.cli.choosing import Followable
 from daemon.cli.layout import SHORT
 from daemon.cli.notices import no_daemon
-from daemon.cli.outlook import BatchOutlook, Outlook, last_of, learned, outlook, why_orphaned
+from daemon.cli.outlook import learned, why_orphaned
 from daemon.cli.session import CLOCK, daemon_runs, job_ids, one_job
 from daemon.config import Config
 from daemon.config.values import shown
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.errors import UnknownName
+from daemon.views.outlook import BatchOutlook, Outlook, last_of, outlook
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.domain.durations import Durations

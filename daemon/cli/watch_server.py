@@ -27,7 +27,6 @@ import click
 
 from daemon import views
 from daemon.cli.choosing import Followable
-from daemon.cli.outlook import BatchOutlook, Outlook
 from daemon.cli.session import CLOCK, SHORTEST, job_ids
 from daemon.config.secrets import Secret, SecretSource
 from daemon.config.values import shown
@@ -35,6 +34,7 @@ from daemon.domain.durations import Eta
 from daemon.domain.text import clean
 from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.masks import MASKS
+from daemon.views.outlook import BatchOutlook, Outlook
 
 PATIENCE = 30.0
 """Seconds for an answer. The event stream sends a comment each 15 s, so that a silent one is dead."""

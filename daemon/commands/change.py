@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.commands.describe import change_tags, read_label, set_label
+from daemon.commands.describe import change_tags, read_label, read_note, set_label, set_note
 from daemon.commands.entries import RequestFaults
 from daemon.commands.noting import note_jobs
 from daemon.domain.actions import Action, Actor
@@ -18,11 +18,12 @@ _ONLY_KNOWN = TrackRule(add=False, again=frozenset())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobChange:
-    """What is changed; None means that it stays. An empty label removes it; `tags` replace all."""
+    """What is changed; None means that it stays. An empty label or note removes it; `tags` replace all."""
 
     label: str | None = None
     tags: tuple[str, ...] | None = None
     batch: str | None = None
+    note: str | None = None
 
 
 def read_change(given: Mapping[str, str | list[str]]) -> JobChange:
@@ -31,9 +32,13 @@ def read_change(given: Mapping[str, str | list[str]]) -> JobChange:
     label = faults.of("label", lambda: read_label(str(given.get("label", ""))))
     tags = faults.of("tags", lambda: words(list(given.get("tags", ()))))
     batch = faults.of("batch", lambda: word(str(given["batch"])) if "batch" in given else None)
+    said = faults.of("note", lambda: read_note(str(given.get("note", ""))))
     faults.require_none()
     return JobChange(
-        label=label or "" if "label" in given else None, tags=tags if "tags" in given else None, batch=batch
+        label=label or "" if "label" in given else None,
+        tags=tags if "tags" in given else None,
+        batch=batch,
+        note=said or "" if "note" in given else None,
     )
 
 
@@ -46,6 +51,8 @@ def change_job(
     if change.tags is not None and change.tags != job.tags:
         remove = [tag for tag in job.tags if tag not in change.tags]
         change_tags(tx, [job.id], add=change.tags, remove=remove, at=at, who=who)
+    if change.note is not None:
+        set_note(tx, [job.id], change.note or None, at=at, who=who)
     if change.batch is not None and change.batch != job.batch:
         request = TrackRequest(
             project=job.project,

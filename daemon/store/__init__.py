@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from daemon.store.day_sums import DaySum
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
+    from daemon.store.figures import Figures, ProjectFigures
     from daemon.store.health import backup
     from daemon.store.history import AnswerRow, History
     from daemon.store.jobs import Jobs
@@ -80,6 +81,7 @@ else:
             "day_sums": "DaySum",
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
+            "figures": "Figures ProjectFigures",
             "health": "backup",
             "history": "AnswerRow History",
             "jobs": "Jobs",

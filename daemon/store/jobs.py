@@ -160,10 +160,10 @@ class Jobs(TransactionPart):
         batch, its end is announced by `routing`. Returns those that were active."""
         return stop_many(self._connection, jobs, at=at, routing=routing)
 
-    def ids(self, **fit: Unpack[JobFilter]) -> list[int]:
-        """Return the row ids of the jobs that match all filters, first tracked first."""
+    def ids(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> list[int]:
+        """Return the row ids of the jobs that match all filters, at most `limit`, first tracked first."""
         runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
-        found = paging.places(self._connection, runs, rising=True, after=None, limit=paging.ALL)
+        found = paging.places(self._connection, runs, rising=True, after=None, limit=limit)
         return [place.id for place in found]
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:

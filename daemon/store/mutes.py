@@ -33,9 +33,11 @@ from daemon.domain.actions import Actor
 from daemon.domain.events import Event
 from daemon.domain.jobs import ProjectName
 from daemon.domain.mutes import MuteEnd, MuteScope
+from daemon.store.lists import Page
 from daemon.store.mapping import TransactionPart, named, plain
 from daemon.store.ordering import MOMENT, is_, open_
-from daemon.store.rows import DeliveryStatus, MuteRow
+from daemon.store.paging import Place
+from daemon.store.rows import DeliveryStatus, MuteRow, from_stamp, to_stamp
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, MUTES
 
 BY_ITSELF = Actor("wrapd")
@@ -156,6 +158,7 @@ _OF_JOB = (
     .where(_RUNS, covers(MUTES, About(channel=null(), project=_PROJECT, job=_JOB, batch=null())))
     .order_by(_M.until.desc(), _M.id)
 )
+_BY_END = select(MUTES).where(_RUNS).order_by(_M.until, _M.id)
 _NEXT_END = select(_M.until).where(_RUNS).order_by(_M.until).limit(1)
 _OVER = select(_M.id).where(_RUNS, _M.until <= _AT).order_by(_M.until, _M.id)
 _COUNT = select(_D.mute, func.count().label("n")).where(_D.mute.is_not(None), _WAITS).group_by(_D.mute)
@@ -227,8 +230,21 @@ class Mutes(TransactionPart):
 
     def list(self, *, ended: bool = False) -> _Mutes:
         """Return the mutes that have not ended, the first to end first; with `ended` all, latest first."""
-        query = select(MUTES).order_by(_M.id.desc()) if ended else select(MUTES).where(_RUNS).order_by(_M.until)
+        query = select(MUTES).order_by(_M.id.desc()) if ended else _BY_END
         return [_row(row) for row in self._connection.execute(query)]
+
+    def page(self, *, ended: bool, limit: int, after: Place | None = None) -> Page[MuteRow]:
+        """Return at most `limit` mutes beyond `after`, in the order of `list`."""
+        query = select(MUTES).order_by(_M.id.desc()) if ended else _BY_END
+        if after is not None and ended:
+            query = query.where(_M.id < after.id)
+        elif after is not None:
+            at = from_stamp(after.at or 0)
+            query = query.where(or_(_M.until > at, and_(_M.until == at, _M.id > after.id)))
+        rows = [_row(row) for row in self._connection.execute(query.limit(limit + 1))]
+        last = rows[limit - 1] if len(rows) > limit else None
+        place = None if last is None else Place(0, None if ended else to_stamp(last.until), last.id)
+        return Page(rows=rows[:limit], after=place)
 
     def of_job(self, job: int) -> _Mutes:
         """Return the mutes that cover all alerts about a job (row id) from now on, the last to end first."""

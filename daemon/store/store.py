@@ -25,13 +25,15 @@ from daemon.store.writer import Writer
 if TYPE_CHECKING:
     import sqlite3
 
+    from daemon.store.actions import Actions
     from daemon.store.batch_list import BatchList
     from daemon.store.changes import ChangeRow, Changes
     from daemon.store.day_sums import DaySums
     from daemon.store.delivery_list import DeliveryList
     from daemon.store.discoveries import Discoveries
+    from daemon.store.figures import Figures
     from daemon.store.following import Following
-    from daemon.store.history import Actions, History
+    from daemon.store.history import History
     from daemon.store.jobs import Jobs
     from daemon.store.labels import Labels
     from daemon.store.links import Links
@@ -97,13 +99,14 @@ class Transaction:
     addresses: "_Part[Addresses]" = _Part("daemon.store.memory", "Addresses")
     orphans: "_Part[Orphans]" = _Part("daemon.store.orphans", "Orphans")
     moves: "_Part[Moves]" = _Part("daemon.store.moves", "Moves")
-    actions: "_Part[Actions]" = _Part("daemon.store.history", "Actions")
+    actions: "_Part[Actions]" = _Part("daemon.store.actions", "Actions")
     changes: "_Part[Changes]" = _Part("daemon.store.changes", "Changes")
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
     pauses: "_Part[ProjectPauses]" = _Part("daemon.store.pauses", "ProjectPauses")
     tokens: "_Part[Tokens]" = _Part("daemon.store.tokens", "Tokens")
     needs: "_Part[NeedRows]" = _Part("daemon.store.needs", "NeedRows")
     day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
+    figures: "_Part[Figures]" = _Part("daemon.store.figures", "Figures")
     following: "_Part[Following]" = _Part("daemon.store.following", "Following")
 
 

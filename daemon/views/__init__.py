@@ -25,7 +25,9 @@ from daemon.views.jobs import (
 )
 from daemon.views.mutes import Mute, mute
 from daemon.views.needs import Need, Needs, needs
+from daemon.views.outlook import BatchOutlook, Outlook, in_production, key_of, last_of, outlook, overdue
 from daemon.views.pauses import Paused, paused
+from daemon.views.stats import Day, Produced, Stats, stats
 from daemon.views.story import MOST_ACTIONS, JobLog, story
 from daemon.views.tokens import Token, token
 from daemon.views.why import Situation, muted, why
@@ -36,8 +38,10 @@ __all__ = [
     "Act",
     "Attempt",
     "Batch",
+    "BatchOutlook",
     "ChannelFacts",
     "Conclusion",
+    "Day",
     "Delivery",
     "Followed",
     "Job",
@@ -47,9 +51,12 @@ __all__ = [
     "Mute",
     "Need",
     "Needs",
+    "Outlook",
     "Paused",
+    "Produced",
     "Remaining",
     "Situation",
+    "Stats",
     "Token",
     "Tracked",
     "Transition",
@@ -62,18 +69,24 @@ __all__ = [
     "ends_of",
     "followed",
     "followed_of",
+    "in_production",
     "is_orphaned",
     "job",
     "kept",
+    "key_of",
+    "last_of",
     "link_end",
     "mute",
     "muted",
     "needs",
+    "outlook",
+    "overdue",
     "paused",
     "quiet_hours",
     "rank",
     "remaining",
     "resent_from",
+    "stats",
     "status_of",
     "story",
     "token",

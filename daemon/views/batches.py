@@ -1,12 +1,11 @@
 """The view of a batch. docs/cli.md is generated from the comments. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from daemon.domain.durations import Eta
 from daemon.domain.text import stamp
 from daemon.views.jobs import Remaining, remaining
+from daemon.views.outlook import BatchOutlook
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import BatchRow
@@ -34,19 +33,17 @@ class Batch:
     soonest_at: str | None  # jobs began now; null if all have ended or it is not known
 
 
-def batch(
-    row: "BatchRow", *, now: datetime, eta: Eta | None, eta_reason: str | None, soonest: float | None
-) -> Batch:
-    """The view of a batch, with the time until its last end as of `now`; `soonest` is in seconds."""
+def batch(row: "BatchRow", expected: BatchOutlook) -> Batch:
+    """The view of a batch, with the time until its last end."""
     return Batch(
         project=row.project,
         batch=row.batch,
         jobs=row.jobs,
         ended=row.ended,
         **{way: row.ends.get(way, 0) for way in WAYS},
-        eta=remaining(eta, now=now),
-        eta_reason=eta_reason,
-        soonest_at=None if soonest is None else stamp(now + timedelta(seconds=soonest)),
+        eta=remaining(expected.eta, now=expected.at),
+        eta_reason=expected.reason,
+        soonest_at=None if expected.soonest is None else stamp(expected.ends_at(expected.soonest)),
     )
 
 

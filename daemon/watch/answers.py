@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from daemon.domain.durations import eta
 from daemon.domain.events import Event, Json, events_of
 from daemon.domain.jobs import Observation, Tracking
+from daemon.domain.production import production_began
 from daemon.domain.states import State, is_known, is_terminal
 from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
@@ -20,7 +21,7 @@ from daemon.metastudio.kinds import Kind
 from daemon.store import StoreError, Transaction
 from daemon.watch.context import ProjectContext
 from daemon.watch.job import AskedBy, Watched
-from daemon.watch.learning import production_began, started_before
+from daemon.watch.learning import started_before
 from daemon.watch.links import download_url, linkless, links_now
 from daemon.watch.reports import Reports
 

@@ -5,26 +5,21 @@ Owns which rows are usable as evidence and when to learn again. Does not decide 
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
 from daemon.domain.durations import LIMIT, ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
+from daemon.domain.production import sample_of, samples_of
 from daemon.domain.states import State
-from daemon.store import FinishedRow, JobRow, Store, Transaction, WatchRow
-from daemon.store.rows import to_stamp
+from daemon.store import FinishedRow, Store, Transaction
 
-if TYPE_CHECKING:  # commands learn too, and watch nothing
+if TYPE_CHECKING:
     from daemon.watch.agenda import Agenda
     from daemon.watch.job import Watched
 
-_LONGEST = 60 * 86400 * 1_000_000
-"""Microseconds. Longer production times are taken for errors in the service's times."""
-_SKEW = 120 * 1_000_000
-"""Microseconds. How far a start may precede the creation: in the API document's own example it does so by ten
-months."""
 _SAMPLE = 200
 """Running jobs of a project that are sampled to represent all of them."""
 _SOONEST, _LATEST = 5.0, 60.0
@@ -132,36 +127,6 @@ def durations_of(
     return fit(samples, running or {}, now=now)
 
 
-def samples_of(rows: Iterable[FinishedRow]) -> list[Sample]:
-    """Return, in order, the jobs whose production time is known. A job that was frozen is no evidence."""
-    return [sample for sample in _ends(rows) if sample is not None]
-
-
-def production_began(
-    *, started_at: datetime | None, created_at: datetime | None, by: datetime | None
-) -> datetime | None:
-    """Return when production began by the service's own times, or None where they are not credible. `by` is a
-    moment at which it had begun, if one is known."""
-    started, created, known = (None if each is None else to_stamp(each) for each in (started_at, created_at, by))
-    return started_at if started is not None and is_credible(started, created=created, by=known) else None
-
-
-def is_credible(started: int, *, created: int | None, by: int | None) -> bool:
-    """Whether production began at `started`, for stamps of the store (microseconds)."""
-    if created is not None and started < created - _SKEW:
-        return False
-    return by is None or -_SKEW <= by - started <= _LONGEST
-
-
-def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
-    """Return for how many seconds a job has been in production as of `now`; None if it is not."""
-    if row.state != State.PROCESSING:
-        return None
-    begin = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
-    begin = begin or row.state_since
-    return None if begin is None else max(0.0, (now - begin).total_seconds())
-
-
 def started_before(watched: "Watched", started_at: datetime | None, *, now: float, wall: datetime) -> float:
     """Return when the production that an answer reports began (monotonic seconds): by the service's time, but not
     before the last answer that saw it wait, nor after now."""
@@ -193,30 +158,4 @@ def _joined(newest: _Ends, known: _Ends, new: int) -> _Ends | None:
 
 
 def _ends(rows: Iterable[FinishedRow]) -> _Ends:
-    return [_sample(row) for row in rows]
-
-
-def _sample(row: FinishedRow) -> Sample | None:
-    begin = production_began(started_at=row.started_at, created_at=row.created_at, by=None)
-    end = row.ended_at or row.reported_at or row.state_since
-    if begin is None or row.blocked or not 0 < to_stamp(end) - to_stamp(begin) <= _LONGEST:
-        return None
-    return Sample(
-        seconds=(end - begin).total_seconds(),
-        length=row.expected_length,
-        failed=row.state in (State.FAILED, State.CANCELED),
-        ended=row.state_since.timestamp(),
-    )
-
-
-def overdue(rows: Iterable[JobRow], durations: Durations, now: datetime) -> list[tuple[JobRow, datetime]]:
-    """Return the jobs in production that take too long by the law of jobs like them, in order, each with the time
-    since which it does."""
-    found = []
-    for row in rows:
-        elapsed = elapsed_of(row, now)
-        if elapsed is not None:
-            late = elapsed - durations.law((str(row.project), row.kind), row.expected_length).stuck_after
-            if late > 0:
-                found.append((row, now - timedelta(seconds=late)))
-    return found
+    return [sample_of(row) for row in rows]

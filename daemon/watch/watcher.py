@@ -8,23 +8,23 @@ import asyncio
 import gc
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache, partial
 from sys import intern
 from typing import TypeVar
 
 from daemon.clock import Clock
-from daemon.domain.durations import Eta, eta
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
+from daemon.domain.production import is_credible
 from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
-from daemon.store import Bookkeeping, JobRow, PauseRow, Store, StoreError, Transaction, WatchRow
+from daemon.store import Bookkeeping, PauseRow, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
-from daemon.watch.learning import Learning, elapsed_of, is_credible, overdue
+from daemon.watch.learning import Learning
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
 
@@ -189,19 +189,6 @@ class Watcher:
             self._hints.pop(next(iter(self._hints)))
         self._hints[project, job_id] = self._clock.monotonic()
         return False
-
-    def eta(self, row: JobRow, at: datetime) -> Eta | None:
-        """Estimate what remains of a job's production as of `at`, from similar jobs; None if unknown."""
-        if row.tracking is not Tracking.ACTIVE or row.state != State.PROCESSING:
-            return None
-        elapsed = elapsed_of(row, at)
-        if elapsed is None:
-            return None
-        return eta(self._learning.durations, (str(row.project), row.kind), row.expected_length, elapsed)
-
-    def overdue(self, rows: Iterable[JobRow], at: datetime) -> list[tuple[JobRow, datetime]]:
-        """Return the jobs whose production takes too long as of `at`, each with the time since which it does."""
-        return overdue(rows, self._learning.durations, at)
 
     def notice_soon(self) -> None:
         """Take up newly tracked jobs in the background now, rather than at the next tick."""

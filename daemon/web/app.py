@@ -18,7 +18,19 @@ from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.store import StoreError
 from daemon.web import callbacks, links, openapi
 from daemon.web.access import Doorkeeper
-from daemon.web.api import batches, channels, deliveries, events, jobs, tokens
+from daemon.web.api import (
+    batches,
+    bulk,
+    channels,
+    deliveries,
+    events,
+    jobs,
+    kept,
+    mutes,
+    overview,
+    projects,
+    tokens,
+)
 from daemon.web.api.lists import require_known_parameters
 from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
@@ -28,10 +40,15 @@ from daemon.web.tracking import MAX_BODY
 
 API = (
     *batches.HANDLERS,
+    *bulk.HANDLERS,
     *channels.HANDLERS,
     *deliveries.HANDLERS,
     *events.HANDLERS,
     *jobs.HANDLERS,
+    *kept.HANDLERS,
+    *mutes.HANDLERS,
+    *overview.HANDLERS,
+    *projects.HANDLERS,
     *tokens.HANDLERS,
 )
 """The handlers of the API."""

@@ -5,11 +5,10 @@ Settings, projects and routing may change while it runs, so they are read at eac
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
-from daemon.domain.durations import Eta
+from daemon.domain.durations import Durations
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing
 from daemon.store import JobRow, Store
@@ -25,8 +24,6 @@ Hint = Callable[[ProjectName, JobId], bool]
 Renew = Callable[[JobRow], Awaitable[JobRow]]
 """Returns the job with links recently obtained from the service, or unchanged if that fails. Never raises; takes a
 few seconds at most."""
-EtaOf = Callable[[JobRow, datetime], Eta | None]
-"""Estimates the rest of a job's production; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +49,14 @@ class WebContext:
     projects: tuple[ProjectName, ...]
     hint: Hint
     renew: Renew
-    eta: EtaOf
+    durations: Callable[[], Durations]
+    """What was learned of production times so far."""
     tasks: Tasks
     channels: Mapping[ChannelName, ChannelFacts]
     """The channels of the config."""
     test: SendTest
     live: "Live"
+    give_up_after: float
+    """Seconds after which a tracked job expires."""
     routing: Routing | None = None
     """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""

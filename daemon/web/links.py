@@ -33,7 +33,8 @@ _LOOKUPS = 2
 """Maximum concurrent token lookups: anyone can make up tokens, and the store has few reading threads."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
 _SAFE_IN_URLS = ":/%#?=@[]!$&'()*+,;~"
-_PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+"""The content types of covers that are passed on."""
 
 Wanted = Literal["preview", "download"]
 Page = Response[str] | Response[bytes]
@@ -100,7 +101,7 @@ class _Links:
             picture = await self._ground.store.read_async(lambda tx: tx.pictures.get(job.id))
         except StoreError:
             return _page(request, LinkPage.AWAY)
-        if picture is None or picture.data is None or picture.content_type not in _PICTURES:
+        if picture is None or picture.data is None or picture.content_type not in PICTURES:
             return _page(request, LinkPage.GONE)
         return Response(picture.data, media_type=picture.content_type, headers=dict(HEADERS))
 

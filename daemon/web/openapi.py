@@ -21,6 +21,7 @@ from daemon.commands.entries import KEYS
 from daemon.metastudio.kinds import KINDS
 from daemon.web.api.shapes import SHAPED, answers
 from daemon.web.bodies import PROBLEM
+from daemon.web.links import PICTURES
 from daemon.web.scopes import LOCAL, OPEN, ROUTES
 from daemon.web.tracking import MOST_JOBS
 
@@ -137,12 +138,16 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         errors |= {422}
     if "{" in path:
         errors |= {404}
-    if path.endswith("deliveries/retry"):
+    if any(each["name"] == "expect" for each in operation.get("parameters", ())):
         errors |= {409}
     if path.endswith("/events"):
         errors |= {429}
     responses = operation["responses"]
     responses.pop("400", None)
+    if path.endswith("/cover"):
+        picture = {"schema": {"type": "string", "format": "binary"}}
+        responses["200"]["content"] = dict.fromkeys(sorted(PICTURES), picture)
+        responses["304"] = {"description": "It is the one that If-None-Match names."}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses |= {str(each): {"description": _ERRORS[each], "content": content} for each in sorted(errors)}
 

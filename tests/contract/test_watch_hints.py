@@ -10,6 +10,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, parse_job_id
 from daemon.domain.planning import Rails
 from daemon.metastudio.budget import Priority
+from daemon.views import outlook
 from daemon.watch.choosing import Question
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
@@ -219,9 +220,10 @@ async def test_the_rest_of_a_production_is_told_as_it_was_learned(tmp_path: Path
         [job] = await looked_at(it)
         await it.run(30, step=5)
         row = it.job(job)
-        left = it.watcher.eta(row, it.clock.now())
+        left = outlook(row, it.poller.context.learning.durations, now=it.clock.now()).eta
         assert left is not None
         assert 0 < left.low <= left.median <= left.high < 300
         ended = it.job(jobs[0])
-        assert it.watcher.eta(ended, it.clock.now()) is None
-        assert eta(it.poller.context.learning.durations, ("main", "avatar"), None, 0.0) is not None
+        durations = it.poller.context.learning.durations
+        assert outlook(ended, durations, now=it.clock.now()).eta is None
+        assert eta(durations, ("main", "avatar"), None, 0.0) is not None

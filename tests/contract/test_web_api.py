@@ -1,7 +1,6 @@
 """The API's lists and changes, on a real socket and a real database."""
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from daemon import views
 from daemon.domain.jobs import Asset, Tracking
 from daemon.store import AttemptOutcome, Outcome, Transaction
 from tests.contract.test_web_tracking import end
-from tests.support.cli_runner import CONFIG, Runner
 from tests.support.store import A, B
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Answer, Desk, desk
 
@@ -52,8 +50,9 @@ async def test_jobs_are_listed_page_by_page_without_links(tmp_path: Path) -> Non
         for sort, order in (("newest", range(6, -1, -1)), ("oldest", range(7))):
             found = await pages(it, f"jobs?sort={sort}&limit=2")
             assert [each["job_id"] for each in found] == [f"j-{n}" for n in order]
-        wanted = json.loads(json.dumps(views.document(views.job(it.job("j-0"), now=NOW, eta=None))))
-        missing = {"cover_url", "preview_url", "download_url", "eta_reason"}
+        shown = views.job(it.job("j-0"), now=NOW, eta=None)
+        wanted = json.loads(json.dumps(views.document(shown)))
+        missing = {"cover_url", "preview_url", "download_url"}
         assert found[0] == {key: value for key, value in wanted.items() if key not in missing}
         assert "canary" not in json.dumps(found)
         for query, numbers in {
@@ -270,36 +269,3 @@ async def test_tokens_are_managed_with_a_token(tmp_path: Path) -> None:
         assert gone["status"] == "revoked"
         assert (await it.ask("GET", "/api/v1/jobs", token=made["token"])).status == 401
         assert (await ask(it, "DELETE", "tokens/cms")).status == 404
-
-
-async def test_the_api_tells_of_a_job_what_show_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All keys but the estimate, which the daemon's own law gives; for jobs in many conditions."""
-    async with desk(tmp_path) as it:
-        rng = random.Random(7)
-        for n in range(14):
-            row = it.track(f"j-{n}", label=rng.choice([None, "Film"]), tags=("tv",) * (n % 2), batch=f"b-{n % 5}")
-            for state in rng.sample(["WAITING", "PROCESSING", "BLOCK"], n % 4):
-                end(it, row, state)
-            if n % 3 == 0:
-                end(it, row, rng.choice(["SUCCEED", "FAILED", "CANCELED", "PARTIAL_SUCCEED"]), asset=LINKS)
-            if n % 7 == 0:
-                await ask(it, "DELETE", f"jobs/main/j-{n}")
-        for _ in range(6):
-            it.store.write_now(_try_one)
-        run = Runner(tmp_path, capsys)
-        run.config.write_text(
-            CONFIG.replace("editors", "a")
-            + f'[channels.b]\nurl = "json://h"\n[database]\nurl = "sqlite:///{tmp_path}/web.db"\n'
-        )
-        for n in range(14):
-            shown = json.loads(run("show", f"j-{n}", "--project", "main", "--json").out)
-            told = await got(it, f"jobs/main/j-{n}")
-            assert shown.keys() - told.keys() == {"eta_reason"}
-            assert {**told, "eta": None} == {key: shown[key] for key in told} | {"eta": None}
-
-
-def _try_one(tx: Transaction) -> None:
-    claimed = tx.outbox.claim(A, now=NOW)
-    assert claimed is not None
-    kind = AttemptOutcome.SENT if claimed.delivery.id % 2 else AttemptOutcome.DEAD
-    tx.outbox.finish(claimed, Outcome(kind=kind, reason="said", status_code=200), at=NOW)

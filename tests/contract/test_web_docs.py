@@ -13,7 +13,7 @@ from daemon.build import web_settings
 from daemon.config import load
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.text import MAX_TAGS, MAX_WORD
-from daemon.store import AttemptOutcome, Outcome, TrackResult, Transaction
+from daemon.store import AttemptOutcome, Outcome, PictureRow, ThumbnailRow, TrackResult, Transaction
 from daemon.web import CallbackAuth, callback_url, connections
 from daemon.web.links import RATE, Wanted
 from daemon.web.tracking import MOST_JOBS
@@ -61,9 +61,17 @@ def requests(page: str) -> list[tuple[str, str, bytes | None]]:
 def alerts(it: Desk) -> None:
     """Give the page's job two alerts that are dead, and another job one that was sent and one that waits."""
     for job, outcome, channels in ((it.job("launch").id, DEAD, (A, B)), (it.track("other"), SENT, (A,))):
-        end(it, job, "FAILED")
+        end(it, job, "FAILED", answer='{"state":"FAILED"}')
         for channel in channels:
             it.store.write_now(partial(_send, channel=channel, outcome=outcome))
+    it.store.write_now(lambda tx: pictures(tx, it.job("other").id))
+
+
+def pictures(tx: Transaction, job: int) -> None:
+    """Keep a cover and its small copy."""
+    cover = {"url": "https://h/c.png", "content_type": "image/png", "data": b"large"}
+    tx.pictures.put(PictureRow(job=job, fetched_at=NOW, error=None, **cover))  # type: ignore[arg-type]
+    tx.pictures.put_thumbnail(ThumbnailRow(job=job, data=b"small", width=320, height=180))
 
 
 def _send(tx: Transaction, *, channel: ChannelName, outcome: AttemptOutcome) -> None:
@@ -118,6 +126,7 @@ async def test_the_python_of_the_page_works(tmp_path: Path, capsys: pytest.Captu
         assert (names["job"]["label"], names["expect"]) == ("Launch film", 1)
         said = capsys.readouterr().out
         assert "1 of 1" in said
+        assert "image/png 5 bytes" in said
         assert names["made"]["token"] in said
 
 

@@ -50,7 +50,20 @@ async def test_its_routes_are_those_of_the_router_and_need_what_the_table_says(t
 
 async def test_every_key_of_a_view_is_explained(tmp_path: Path) -> None:
     schemas = (await described(tmp_path))["components"]["schemas"]
-    for name in ("JobItem", "JobStory", "Transition", "Delivery", "Attempt", "Act", "Batch", "Channel", "Token"):
+    for name in (
+        "JobItem",
+        "JobStory",
+        "Transition",
+        "Delivery",
+        "Attempt",
+        "Act",
+        "Batch",
+        "Channel",
+        "Token",
+        "Mute",
+        "Need",
+        "Needs",
+    ):
         for key, value in schemas[name]["properties"].items():
             assert "$ref" in value or value.get("description"), (name, key)
     assert "cover_url" not in schemas["JobItem"]["properties"]

@@ -87,7 +87,8 @@ async def way(
             renew=_as_it_is,
             channels={},
             test=_no_test,
-            eta=it.watcher.eta,
+            durations=lambda: it.poller.context.learning.durations,
+            give_up_after=86400.0,
             tasks=tasks,
             live=Live(it.store, tasks=tasks, rng=Random(1)),
         )

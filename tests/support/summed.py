@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 
 from daemon.domain.jobs import Tracking
+from daemon.domain.production import samples_of
 from daemon.store import Store, Transaction
-from daemon.watch.learning import samples_of
 
 Key = tuple[date, str, str, str]
 

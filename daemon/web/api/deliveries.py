@@ -18,10 +18,6 @@ from daemon.web.api.shapes import answer, answers, listing, shape
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 
-MOST_AT_ONCE = 1000
-"""Maximum number of deliveries changed by one request."""
-_AGAIN = (DeliveryStatus.DEAD, DeliveryStatus.HELD)
-"""The statuses of what can be retried."""
 DeliveryItem = shape(views.Delivery)
 Id = Annotated[int, PathParameter(ge=1, le=2**53, description="The delivery's number.")]
 StatusFilter = Annotated[
@@ -63,7 +59,7 @@ async def list_deliveries(
     cursor: Cursor = None,
 ) -> Response[object]:
     """List deliveries with their attempts."""
-    fit = _fit(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
+    fit = delivery_filter(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
     fit["since"] = read_since(since)
     given = {**fit, "q": q, "sort": sort, "of": "deliveries"}
     after = read_cursor(cursor, given)
@@ -127,37 +123,7 @@ async def resend_delivery(
     return machine_answer({"count": count})
 
 
-@post("/api/v1/deliveries/retry", status_code=200, responses=answers(Changed, "How many are sent."))
-async def retry_deliveries(
-    *,
-    request: ApiRequest,
-    context: Context,
-    expect: Annotated[int, QueryParameter(ge=0, le=MOST_AT_ONCE, description="How many fit; if not, 409.")],
-    status: StatusFilter = None,
-    channel: ChannelFilter = None,
-    event: EventFilter = None,
-    project: ProjectFilter = None,
-    batch: BatchFilter = None,
-    tag: TagFilter = None,
-) -> Response[object]:
-    """Send all dead and held deliveries that fit now, if they are as many as expected."""
-    fit = _fit(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
-    at, by = context.clock.now(), who(request)
-
-    def work(tx: Transaction) -> int:
-        rows: list[DeliveryRow] = []
-        for fit["status"] in (each for each in _AGAIN if status in (None, each)):
-            rows += tx.outbox.list(limit=MOST_AT_ONCE + 1, **fit)
-        if len(rows) != expect:
-            many = f"more than {MOST_AT_ONCE}" if len(rows) > MOST_AT_ONCE else str(len(rows))
-            raise HttpError(409, f"nothing was changed: {many} deliveries fit, not {expect}; list them again")
-        return retry(tx, [row.id for row in rows], at=at, who=by) if rows else 0
-
-    count = await context.store.write(work)
-    return machine_answer({"count": count})
-
-
-def _fit(
+def delivery_filter(
     *,
     status: DeliveryStatus | None,
     channel: str | None,
@@ -166,6 +132,7 @@ def _fit(
     batch: str | None,
     tag: str | None,
 ) -> DeliveryFilter:
+    """The filters of a request for the store."""
     return {
         "status": status,
         "channel": None if channel is None else ChannelName(channel),
@@ -204,5 +171,4 @@ HANDLERS = (
     retry_delivery,
     cancel_delivery,
     resend_delivery,
-    retry_deliveries,
 )

@@ -27,18 +27,15 @@ from daemon.web.api.lists import (
     whole_answer,
     word,
 )
-from daemon.web.api.shapes import URLS, answer, answers, listing, shape
+from daemon.web.api.shapes import URLS, answers, listing, shape
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body
 from daemon.web.context import WebContext
 from daemon.web.tracking import MAX_BODY, read_tracking
 
-NO_REASON = "eta_reason"
-"""A key of `--json` that the API does not have: the daemon's estimate comes without one."""
-_JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
-_HIDDEN = (*URLS, NO_REASON)
-JobItem = shape(views.Job, name="JobItem", without=_HIDDEN)
+JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
+JobItem = shape(views.Job, name="JobItem", without=URLS)
 TransitionItem = shape(views.Transition)
-JobStory = shape(views.Job, views.JobLog, name="JobStory", without=(NO_REASON,))
+JobStory = shape(views.Job, views.JobLog, name="JobStory")
 
 
 TrackedJobs = msgspec.defstruct("TrackedJobs", [("jobs", GenericAlias(list, (shape(views.Tracked),)))])
@@ -58,6 +55,7 @@ class JobPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     label: str | msgspec.UnsetType | None = msgspec.UNSET
     tags: list[str] | msgspec.UnsetType = msgspec.UNSET
     batch: str | msgspec.UnsetType = msgspec.UNSET
+    note: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 @get("/api/v1/jobs", responses=answers(listing(JobItem, "Jobs"), "A page of jobs, without links."))
@@ -93,7 +91,7 @@ async def list_jobs(
         lambda tx: tx.jobs.page(limit=limit, after=after, sort=order, search=q, **fit)
     )
     now = context.clock.now()
-    items = [views.document(_view(context, row, now), without=_HIDDEN) for row in page.rows]
+    items = [views.document(_view(context, row, now), without=URLS) for row in page.rows]
     return page_answer(page, items, given, now=now)
 
 
@@ -109,39 +107,39 @@ async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
     return machine_answer({"jobs": tracked})
 
 
-@get(_JOB, responses=answers(JobStory, "The job."))
+@get(JOB, responses=answers(JobStory, "The job."))
 async def get_job(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
     """Return a job with its transitions, deliveries and actions."""
     now = context.clock.now()
-    job, told = await context.store.read_async(lambda tx: _story(tx, context, _found(tx, project, job_id), now))
+    job, told = await context.store.read_async(lambda tx: _story(tx, context, known_job(tx, project, job_id), now))
     return _answer(context, job, told)
 
 
-@get(f"{_JOB}/transitions", responses=answers(listing(TransitionItem, "Transitions"), "All changes."))
+@get(f"{JOB}/transitions", responses=answers(listing(TransitionItem, "Transitions"), "All changes."))
 async def list_transitions(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
     """List the observed changes of a job's state, oldest first."""
-    rows = await context.store.read_async(lambda tx: tx.history.transitions(_found(tx, project, job_id).id))
+    rows = await context.store.read_async(lambda tx: tx.history.transitions(known_job(tx, project, job_id).id))
     return whole_answer([views.document(views.transition(row)) for row in rows], now=context.clock.now())
 
 
-@patch(_JOB, responses=answers(JobStory, "The job as it is now."))
+@patch(JOB, responses=answers(JobStory, "The job as it is now."))
 async def patch_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], data: JSONBody[JobPatch], context: Context
 ) -> Response[object]:
-    """Change a job's label (null removes it), its tags (all of them) or its batch."""
+    """Change a job's label or note (null removes it), its tags (all of them) or its batch."""
     by, now = who(request), context.clock.now()
     wanted = _read_change(data)
 
     def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
-        row = _found(tx, project, job_id)
+        row = known_job(tx, project, job_id)
         change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
-        return _story(tx, context, _found(tx, project, job_id), now)
+        return _story(tx, context, known_job(tx, project, job_id), now)
 
     job, told = await context.store.write(work)
     return _answer(context, job, told)
 
 
-@delete(_JOB, status_code=200, responses=answers(Stopped, "What was done."))
+@delete(JOB, status_code=200, responses=answers(Stopped, "What was done."))
 async def delete_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
 ) -> Response[object]:
@@ -150,13 +148,13 @@ async def delete_job(
     at, by = context.clock.now(), who(request)
 
     def work(tx: Transaction) -> list[Stopped]:
-        return untrack(tx, [_found(tx, project, job_id).id], at=at, who=by, routing=context.routing)
+        return untrack(tx, [known_job(tx, project, job_id).id], at=at, who=by, routing=context.routing)
 
     [done] = await context.store.write(work)
     return machine_answer(asdict(done))
 
 
-@post(f"{_JOB}/ask", status_code=200, responses=answers(AskAnswer, "Whether it is queried."))
+@post(f"{JOB}/ask", status_code=200, responses=answers(AskAnswer, "Whether it is queried."))
 async def ask_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
 ) -> Response[object]:
@@ -164,7 +162,7 @@ async def ask_job(
     at, by = context.clock.now(), who(request)
 
     def work(tx: Transaction) -> JobRow:
-        row = _found(tx, project, job_id)
+        row = known_job(tx, project, job_id)
         tx.actions.note(Action.ASK, who=by, at=at, project=row.project, subject=row.job_id)
         return row
 
@@ -173,7 +171,7 @@ async def ask_job(
     return machine_answer({"project": row.project, "job_id": row.job_id, "watched": watched})
 
 
-def _found(tx: Transaction, project: str, job_id: str) -> JobRow:
+def known_job(tx: Transaction, project: str, job_id: str) -> JobRow:
     """The job. Raises HttpError 404."""
     try:
         rows = tx.jobs.find(parse_job_id(job_id), ProjectName(project))
@@ -200,12 +198,14 @@ def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> 
 
 
 def _view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
-    return views.job(views.kept(row, context.projects), now=now, eta=context.eta(row, now))
+    kept = views.kept(row, context.projects)
+    expected = views.outlook(kept, context.durations(), now=now)
+    return views.job(kept, now=now, eta=expected.eta, eta_reason=expected.reason)
 
 
 def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:
     job = _view(context, row, context.clock.now())
-    return answer(job, without=[NO_REASON], **views.document(told))
+    return machine_answer(views.document(job) | views.document(told))
 
 
 def _read_change(data: JobPatch) -> JobChange:
@@ -218,6 +218,6 @@ def _read_change(data: JobPatch) -> JobChange:
         raise HttpError(422, "nothing was changed; every fault is named with its place", faults=listed) from None
 
 
-_CHANGES = ("label", "tags", "batch")
+_CHANGES = ("label", "tags", "batch", "note")
 
 HANDLERS = (list_jobs, post_jobs, get_job, list_transitions, patch_job, delete_job, ask_job)

@@ -1,6 +1,6 @@
 """What answers look like, for OpenAPI: from the views, which also fill them. Nothing is declared twice."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import GenericAlias, UnionType
@@ -59,6 +59,6 @@ def answers(kind: type, description: str) -> dict[int, ResponseSpec]:
     return {200: ResponseSpec(data_container=kind, generate_examples=False, description=description)}
 
 
-def answer(view: object, *, without: Collection[str] = (), **more: object) -> Response[object]:
-    """Answer with one view, which is not cached, with `more` keys after its own."""
-    return Response[object]({**views.document(view, without=without), **more}, headers=_UNCACHED)
+def answer(view: object) -> Response[object]:
+    """Answer with one view, which is not cached."""
+    return Response[object](views.document(view), headers=_UNCACHED)

@@ -25,7 +25,6 @@ from daemon.store.writer import Writer
 if TYPE_CHECKING:
     import sqlite3
 
-    from daemon.store.actions import Actions
     from daemon.store.batch_list import BatchList
     from daemon.store.changes import ChangeRow, Changes
     from daemon.store.day_sums import DaySums
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from daemon.store.discoveries import Discoveries
     from daemon.store.figures import Figures
     from daemon.store.following import Following
-    from daemon.store.history import History
+    from daemon.store.history import Actions, History
     from daemon.store.jobs import Jobs
     from daemon.store.labels import Labels
     from daemon.store.links import Links
@@ -99,7 +98,7 @@ class Transaction:
     addresses: "_Part[Addresses]" = _Part("daemon.store.memory", "Addresses")
     orphans: "_Part[Orphans]" = _Part("daemon.store.orphans", "Orphans")
     moves: "_Part[Moves]" = _Part("daemon.store.moves", "Moves")
-    actions: "_Part[Actions]" = _Part("daemon.store.actions", "Actions")
+    actions: "_Part[Actions]" = _Part("daemon.store.history", "Actions")
     changes: "_Part[Changes]" = _Part("daemon.store.changes", "Changes")
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
     pauses: "_Part[ProjectPauses]" = _Part("daemon.store.pauses", "ProjectPauses")

@@ -157,7 +157,7 @@ def test_a_daemon_loads_the_whole_store_when_it_opens_it(tmp_path: Path) -> None
         "print(*(each for each in sys.modules if each.startswith('daemon.store.')))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    parts = {f"daemon.store.{each}" for each in ("moves", "retention", "pictures", "actions", "resend", "outbox")}
+    parts = {f"daemon.store.{each}" for each in ("moves", "retention", "pictures", "history", "resend", "outbox")}
     assert parts <= set(ended.stdout.split())
 
 

@@ -305,7 +305,7 @@ async def test_all_unsent_deliveries_that_fit_are_canceled(tmp_path: Path) -> No
 
 
 async def test_actions_are_listed_by_project_and_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.store.actions.SEARCHED", 4)
+    monkeypatch.setattr("daemon.store.history.SEARCHED", 4)
     async with desk(tmp_path) as it:
 
         def work(tx: Transaction) -> None:

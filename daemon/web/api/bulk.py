@@ -35,20 +35,20 @@ JobTag = Annotated[str | None, word("One of its tags.")]
 JobBatch = Annotated[str | None, word("Its batch.")]
 
 
-class Changed(msgspec.Struct, kw_only=True):
+class ChangedMany(msgspec.Struct, kw_only=True):
     """How many were changed."""
 
     count: int
 
 
-class Asked(msgspec.Struct, kw_only=True):
+class AskedMany(msgspec.Struct, kw_only=True):
     """How many jobs are queried, and how many of them wrapd watches already."""
 
     count: int
     watched: int
 
 
-@post("/api/v1/jobs/untrack", status_code=200, responses=answers(Changed, "How many are no longer watched."))
+@post("/api/v1/jobs/untrack", status_code=200, responses=answers(ChangedMany, "How many are no longer watched."))
 async def untrack_jobs(
     *,
     request: ApiRequest,
@@ -72,7 +72,7 @@ async def untrack_jobs(
     return machine_answer({"count": await context.store.write(work)})
 
 
-@post("/api/v1/jobs/ask", status_code=200, responses=answers(Asked, "How many are queried."))
+@post("/api/v1/jobs/ask", status_code=200, responses=answers(AskedMany, "How many are queried."))
 async def ask_jobs(
     *,
     request: ApiRequest,
@@ -96,7 +96,7 @@ async def ask_jobs(
     return machine_answer({"count": len(jobs), "watched": sum(watched)})
 
 
-@post("/api/v1/deliveries/retry", status_code=200, responses=answers(Changed, "How many are sent."))
+@post("/api/v1/deliveries/retry", status_code=200, responses=answers(ChangedMany, "How many are sent."))
 async def retry_deliveries(
     *,
     request: ApiRequest,
@@ -120,7 +120,7 @@ async def retry_deliveries(
     return machine_answer({"count": await context.store.write(work)})
 
 
-@post("/api/v1/deliveries/cancel", status_code=200, responses=answers(Changed, "How many are given up."))
+@post("/api/v1/deliveries/cancel", status_code=200, responses=answers(ChangedMany, "How many are given up."))
 async def cancel_deliveries(
     *,
     request: ApiRequest,

@@ -15,7 +15,7 @@ from daemon.cli.session import CLOCK, config_of, json_option, list_options, open
 from daemon.cli.text import band
 from daemon.cli.zone import local, zone_option
 from daemon.domain.jobs import ProjectName
-from daemon.views.outlook import BatchOutlook
+from daemon.views.outlooks import BatchOutlook
 
 if TYPE_CHECKING:
     from daemon.store import BatchRow, Page, Place, Store, Transaction

@@ -28,7 +28,7 @@ from daemon.domain.jobs import Tracking
 from daemon.domain.planning import WORDS, Explanation, Reason
 from daemon.domain.production import elapsed_of
 from daemon.domain.states import State
-from daemon.views.outlook import Outlook, in_production, key_of, outlook
+from daemon.views.outlooks import Outlook, in_production, key_of, outlook
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId

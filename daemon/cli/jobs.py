@@ -20,7 +20,7 @@ from daemon.config.values import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
 from daemon.errors import UnknownName, UsageFault
-from daemon.views.outlook import Outlook
+from daemon.views.outlooks import Outlook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

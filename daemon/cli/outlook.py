@@ -11,7 +11,7 @@ from daemon.domain.jobs import Tracking
 from daemon.domain.orphans import move_command
 from daemon.domain.production import elapsed_of
 from daemon.domain.states import State
-from daemon.views.outlook import BatchOutlook, Outlook, in_production, key_of, last_of, not_running, outlook
+from daemon.views.outlooks import BatchOutlook, Outlook, in_production, key_of, last_of, not_running, outlook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from daemon.cli.text import about, ago, clean, moment
 from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain.jobs import Tracking
-from daemon.views.outlook import Outlook, in_production
+from daemon.views.outlooks import Outlook, in_production
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId

@@ -15,7 +15,7 @@ from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, daemon_runs, is_terminal, json_option, opened
 from daemon.cli.text import about, ago, clean, count
 from daemon.domain.jobs import ProjectName
-from daemon.views.stats import DAYS, first_day
+from daemon.views.figures import DAYS, first_day
 
 if TYPE_CHECKING:
     from daemon.store import ProjectFigures

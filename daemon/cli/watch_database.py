@@ -19,7 +19,7 @@ from daemon.config import Config
 from daemon.config.values import shown
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.errors import UnknownName
-from daemon.views.outlook import BatchOutlook, Outlook, last_of, outlook
+from daemon.views.outlooks import BatchOutlook, Outlook, last_of, outlook
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.domain.durations import Durations

@@ -21,7 +21,7 @@ from daemon.cli.text import about, band, brief, clean, count, moment
 from daemon.cli.zone import local
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
-    from daemon.views.outlook import BatchOutlook, Outlook
+    from daemon.views.outlooks import BatchOutlook, Outlook
 
 _LEAST_ROWS = 3
 _NAMED = 5

@@ -34,7 +34,7 @@ from daemon.domain.durations import Eta
 from daemon.domain.text import clean
 from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.masks import MASKS
-from daemon.views.outlook import BatchOutlook, Outlook
+from daemon.views.outlooks import BatchOutlook, Outlook
 
 PATIENCE = 30.0
 """Seconds for an answer. The event stream sends a comment each 15 s, so that a silent one is dead."""

@@ -1,4 +1,4 @@
-"""Starts and stops tracking jobs, for users, tools, the service's list and callbacks.
+"""Starts and stops tracking jobs, for users, tools, the service's list and callbacks; pauses and resumes projects.
 
 Owns the defaults, and the limited trust in callbacks: a callback can add unknown jobs and resume jobs that were
 given up, but not one that a user stopped. Everything happens in the given transaction.
@@ -14,9 +14,10 @@ from daemon.commands.noting import note_jobs
 from daemon.domain.actions import Action, Actor
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.routing import Routing
+from daemon.domain.text import note
 from daemon.errors import WrapdError
 from daemon.metastudio.kinds import AVATAR
-from daemon.store import GIVEN_UP, TrackOutcome, TrackRequest, TrackResult, TrackRule, Transaction
+from daemon.store import GIVEN_UP, PauseRow, TrackOutcome, TrackRequest, TrackResult, TrackRule, Transaction
 
 GUESS = AVATAR.name
 """The kind to try first for a job of unknown kind."""
@@ -198,3 +199,28 @@ def note_asked(tx: Transaction, jobs: Sequence[int], *, who: Actor, at: datetime
     for project, ids in found.items():
         subject = ids[0] if len(ids) == 1 else None
         tx.actions.note(Action.ASK, who=who, at=at, project=project, subject=subject, count=len(ids))
+
+
+def pause(
+    tx: Transaction, project: ProjectName, *, who: Actor, at: datetime, comment: str | None = None
+) -> tuple[PauseRow, bool]:
+    """Pause the project from `at` on. Returns its pause, and whether that is new: a paused project keeps the one
+    it has. Raises ValueError for a comment that is too long."""
+    said = note(comment or "") or None
+    new = tx.pauses.begin(project, at=at, who=who, comment=said)
+    if new:
+        details = None if said is None else {"comment": said}
+        tx.actions.note(Action.PAUSE, who=who, at=at, project=project, subject=project, details=details)
+    return tx.pauses.all()[project], new
+
+
+def resume(tx: Transaction, project: ProjectName, *, who: Actor, at: datetime) -> PauseRow | None:
+    """Resume the project. Returns the pause that this ends; None if there is none."""
+    ended = tx.pauses.all().get(project)
+    if ended is not None:
+        tx.pauses.end(project)
+        seconds = max(0.0, (at - ended.at).total_seconds())
+        tx.actions.note(
+            Action.RESUME, who=who, at=at, project=project, subject=project, details={"seconds": round(seconds, 3)}
+        )
+    return ended

@@ -4,96 +4,62 @@ made. Converts rows to values and reads nothing itself. Keys may be added, but n
 
 from collections.abc import Collection
 from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
 
-from daemon.views.actions import Act, act
-from daemon.views.batches import WAYS, Batch, batch
-from daemon.views.channels import ChannelFacts, ListedChannel, channel, quiet_hours
-from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
-from daemon.views.followed import Conclusion, Followed, JobEnd, ends_of, followed, followed_of, rank, status_of
-from daemon.views.jobs import (
-    Job,
-    Remaining,
-    Tracked,
-    Transition,
-    is_orphaned,
-    job,
-    kept,
-    link_end,
-    remaining,
-    tracked,
-    transition,
-)
-from daemon.views.mutes import Mute, mute
-from daemon.views.needs import Need, Needs, needs
-from daemon.views.outlook import BatchOutlook, Outlook, in_production, key_of, last_of, outlook, overdue
-from daemon.views.pauses import Paused, paused
-from daemon.views.stats import Day, Produced, Stats, stats
-from daemon.views.story import MOST_ACTIONS, JobLog, story
-from daemon.views.tokens import Token, token
-from daemon.views.why import Situation, muted, why
+from daemon.late import late
 
-__all__ = [
-    "MOST_ACTIONS",
-    "WAYS",
-    "Act",
-    "Attempt",
-    "Batch",
-    "BatchOutlook",
-    "ChannelFacts",
-    "Conclusion",
-    "Day",
-    "Delivery",
-    "Followed",
-    "Job",
-    "JobEnd",
-    "JobLog",
-    "ListedChannel",
-    "Mute",
-    "Need",
-    "Needs",
-    "Outlook",
-    "Paused",
-    "Produced",
-    "Remaining",
-    "Situation",
-    "Stats",
-    "Token",
-    "Tracked",
-    "Transition",
-    "act",
-    "attempt",
-    "batch",
-    "channel",
-    "delivery",
-    "document",
-    "ends_of",
-    "followed",
-    "followed_of",
-    "in_production",
-    "is_orphaned",
-    "job",
-    "kept",
-    "key_of",
-    "last_of",
-    "link_end",
-    "mute",
-    "muted",
-    "needs",
-    "outlook",
-    "overdue",
-    "paused",
-    "quiet_hours",
-    "rank",
-    "remaining",
-    "resent_from",
-    "stats",
-    "status_of",
-    "story",
-    "token",
-    "tracked",
-    "transition",
-    "why",
-]
+if TYPE_CHECKING:
+    from daemon.views.actions import MOST_ACTIONS, Act, JobLog, Token, act, story, token
+    from daemon.views.batches import WAYS, Batch, batch
+    from daemon.views.channels import ChannelFacts, ListedChannel, channel, quiet_hours
+    from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
+    from daemon.views.figures import Day, Produced, Stats, stats
+    from daemon.views.following import (
+        Conclusion,
+        Followed,
+        JobEnd,
+        ends_of,
+        followed,
+        followed_of,
+        rank,
+        status_of,
+    )
+    from daemon.views.jobs import (
+        Job,
+        Remaining,
+        Tracked,
+        Transition,
+        is_orphaned,
+        job,
+        kept,
+        link_end,
+        remaining,
+        tracked,
+        transition,
+    )
+    from daemon.views.mutes import Mute, mute
+    from daemon.views.needs import Need, Needs, needed
+    from daemon.views.outlooks import BatchOutlook, Outlook, in_production, key_of, last_of, outlook, overdue
+    from daemon.views.pauses import Paused, paused
+    from daemon.views.waiting import Situation, muted, why
+else:
+    __getattr__ = late(
+        __name__,
+        {
+            "actions": "MOST_ACTIONS Act JobLog Token act story token",
+            "batches": "WAYS Batch batch",
+            "channels": "ChannelFacts ListedChannel channel quiet_hours",
+            "deliveries": "Attempt Delivery attempt delivery resent_from",
+            "figures": "Day Produced Stats stats",
+            "following": "Conclusion Followed JobEnd ends_of followed followed_of rank status_of",
+            "jobs": "Job Remaining Tracked Transition is_orphaned job kept link_end remaining tracked transition",
+            "mutes": "Mute mute",
+            "needs": "Need Needs needed",
+            "outlooks": "BatchOutlook Outlook in_production key_of last_of outlook overdue",
+            "pauses": "Paused paused",
+            "waiting": "Situation muted why",
+        },
+    )
 
 
 def document(view: object, *, without: Collection[str] = ()) -> dict[str, object]:

@@ -1,14 +1,21 @@
-"""The view of an action: who did what. docs/cli.md is generated from the comments. Pure."""
+"""The views of what people and tools do: an action, a job with everything that happened to it, and a token, by
+which a tool acts. docs/cli.md is generated from the comments. Pure.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from daemon.domain.events import Json
 from daemon.domain.text import stamp
+from daemon.domain.tokens import KnownToken
+from daemon.views.deliveries import Delivery, delivery
+from daemon.views.jobs import Transition, transition
+from daemon.views.waiting import Situation, why
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
-    from daemon.store import ActionRow
+    from daemon.store import ActionRow, AttemptRow, DeliveryRow, TransitionRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,4 +41,63 @@ def act(row: "ActionRow") -> Act:
         subject=row.subject,
         count=row.count,
         details=row.details,
+    )
+
+
+MOST_ACTIONS = 50
+"""The latest actions on a job that are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLog:
+    """The additional keys of `show --json` and of a single job in the API."""
+
+    transitions: tuple[Transition, ...]  # every observed change of state, oldest first
+    deliveries: tuple[Delivery, ...]  # every alert of the job, oldest first
+    actions: tuple[Act, ...]  # the latest 50 actions on the job, oldest first
+
+
+def story(
+    job_id: str,
+    transitions: "Sequence[TransitionRow]",
+    deliveries: "Sequence[tuple[DeliveryRow, Sequence[AttemptRow]]]",
+    actions: "Sequence[ActionRow]",
+    at: Situation,
+) -> JobLog:
+    """The story of a job, of rows in the order of the keys, and of what its alerts wait for."""
+    return JobLog(
+        transitions=tuple(map(transition, transitions)),
+        deliveries=tuple(delivery(row, tries, job_id, why=why(row, at)) for row, tries in deliveries),
+        actions=tuple(map(act, actions)),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A token of the API, in `tokens list --json` and the API."""
+
+    id: str  # the 8 characters after `wrapd_`
+    name: str  # the name given by `tokens create`
+    scope: str  # read, write or admin; each includes those before it
+    status: str  # open, expired or revoked
+    created_at: str | None  # when it was created
+    created_by: str  # by whom: `cli:USER` or `token:NAME`
+    expires_at: str | None  # when it expires, or null
+    revoked_at: str | None  # when it was revoked, or null
+    used_at: str | None  # when it was last used, to the minute, or null
+
+
+def token(known: KnownToken, *, now: datetime) -> Token:
+    """The view of a token as of `now`."""
+    expired = known.expires_at is not None and known.expires_at <= now
+    return Token(
+        id=known.id,
+        name=known.name,
+        scope=str(known.scope),
+        status="revoked" if known.revoked_at is not None else "expired" if expired else "open",
+        created_at=stamp(known.created_at),
+        created_by=known.created_by,
+        expires_at=stamp(known.expires_at),
+        revoked_at=stamp(known.revoked_at),
+        used_at=stamp(known.used_at),
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from daemon.domain.text import stamp
 from daemon.views.jobs import Remaining, remaining
-from daemon.views.outlook import BatchOutlook
+from daemon.views.outlooks import BatchOutlook
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import BatchRow

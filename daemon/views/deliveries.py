@@ -50,7 +50,7 @@ class Delivery:
 def delivery(
     row: "DeliveryRow", tries: "Sequence[AttemptRow]", job_id: str | None, *, why: str | None = None
 ) -> Delivery:
-    """The view of a delivery with its attempts; `job_id` is that of its job, `why` comes from `views.why`."""
+    """The view of a delivery with its attempts; `job_id` is that of its job, `why` comes from `views.waiting`."""
     return Delivery(
         id=row.id,
         event=str(row.event),

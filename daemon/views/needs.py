@@ -76,7 +76,7 @@ Since = datetime | None
 _Job = tuple["JobRow", Since]
 
 
-def needs(found: "Found", overdue: Sequence[_Job], around: Around, *, limit: int) -> Needs:
+def needed(found: "Found", overdue: Sequence[_Job], around: Around, *, limit: int) -> Needs:
     """The view of what was found, with at most `limit` items; `overdue` are the jobs whose production takes too
     long, each with the time since which it does."""
     items = [*_of_wrapd(found, around), *_of_channels(found), *_of_jobs(found, overdue, around)]

@@ -3,24 +3,31 @@
 import ast
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import daemon.commands
 import daemon.store
+import daemon.views
 from daemon.late import without
 
 
-def test_the_store_offers_the_names_that_its_callers_are_checked_against() -> None:
-    tree = ast.parse(Path(daemon.store.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("package", [daemon.commands, daemon.store, daemon.views])
+def test_a_package_offers_the_names_that_its_callers_are_checked_against(package: ModuleType) -> None:
+    assert package.__file__ is not None
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     checked = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    assert len(checked) > 10
+    assert len(checked) > 5
     for node in checked:
+        module = node.module or ""
         for name in node.names:
-            found = getattr(daemon.store, name.name)
-            assert found is getattr(sys.modules[node.module or ""], name.name)
+            assert name.name != module.rpartition(".")[2], "the module would take the name's place"
+            found = getattr(package, name.name)
+            assert found is getattr(sys.modules[module], name.name)
     with pytest.raises(AttributeError, match="Stor"):
-        daemon.store.Stor  # type: ignore[attr-defined]  # noqa: B018 - the look-up is the test
+        package.Stor  # noqa: B018 - the look-up is the test
 
 
 def test_a_hidden_library_is_missing_for_one_import_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ async def needs_of(context: WebContext, *, since: datetime | None = None, limit:
 
     def read(tx: Transaction) -> views.Needs:
         found = tx.needs.read(now=now, since=around.since, channels=[*context.channels], links_within=dying)
-        return views.needs(found, views.overdue(found.running, context.durations(), now), around, limit=limit)
+        return views.needed(found, views.overdue(found.running, context.durations(), now), around, limit=limit)
 
     return await context.store.read_async(read)
 

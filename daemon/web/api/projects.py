@@ -10,7 +10,7 @@ from daemon import views
 from daemon.commands import pause, resume
 from daemon.domain.jobs import ProjectName
 from daemon.store import Transaction
-from daemon.views.stats import DAYS, first_day
+from daemon.views.figures import DAYS, first_day
 from daemon.web.access import Context, who
 from daemon.web.api.lists import whole_answer, word, wrong
 from daemon.web.api.shapes import answer, answers, listing, shape

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from daemon.domain.events import Json
 from daemon.domain.text import stamp
-from daemon.domain.tokens import KnownToken
 from daemon.views.deliveries import Delivery, delivery
 from daemon.views.jobs import Transition, transition
 from daemon.views.waiting import Situation, why
 
-if TYPE_CHECKING:  # SQLAlchemy is slow to import
+if TYPE_CHECKING:  # SQLAlchemy is slow to import, and digests are
+    from daemon.domain.tokens import KnownToken
     from daemon.store import ActionRow, AttemptRow, DeliveryRow, TransitionRow
 
 
@@ -87,7 +87,7 @@ class Token:
     used_at: str | None  # when it was last used, to the minute, or null
 
 
-def token(known: KnownToken, *, now: datetime) -> Token:
+def token(known: "KnownToken", *, now: datetime) -> Token:
     """The view of a token as of `now`."""
     expired = known.expires_at is not None and known.expires_at <= now
     return Token(

@@ -201,7 +201,6 @@ class Watcher:
         try:
             while self._again:
                 self._again = False
-                await self.take_pauses()
                 await self._take_up()
                 await self._notice_changes()
         except StoreError as error:
@@ -214,7 +213,6 @@ class Watcher:
         """Process what was changed since the last time, if `notice_soon` failed to do it, or `anyway`: jobs
         tracked, taken up again, stopped, and projects paused or resumed."""
         if anyway or self._behind:
-            await self.take_pauses()
             await self._take_up()
             await self._notice_changes()
             self._behind = False
@@ -230,8 +228,7 @@ class Watcher:
         """Pause and resume projects as the store says. At a start this comes before anything that may ask. Raises
         StoreError."""
         self._pauses = await self._store.read_async(lambda tx: tx.pauses.all())
-        for project in self._pollers:
-            self._obey(project)
+        self._obey_all()
 
     async def _take_past_pauses(self) -> None:
         """Do not count, for the jobs in the store, the time of pauses that are over."""
@@ -240,6 +237,10 @@ class Watcher:
         past = await self._store.read_async(lambda tx: tx.pauses.past(names, since=since))
         for project, poller in self._pollers.items():
             poller.paused_before = past.get(project, 0.0)
+
+    def _obey_all(self) -> None:
+        for project in self._pollers:
+            self._obey(project)
 
     def _obey(self, project: ProjectName) -> None:
         """Pause or resume one project."""
@@ -259,11 +260,13 @@ class Watcher:
         def take(tx: Transaction) -> int:
             rows = tx.jobs.take_changes(limit=_TAKEN)
             self._changed.extend(rows)
+            self._pauses = tx.pauses.all()
             return len(rows)
 
         try:
             return await self._store.write(take)
         finally:  # the store returns each change once: those taken are processed even if the write then failed
+            self._obey_all()
             while self._changed:
                 rows = [self._changed.popleft() for _ in range(min(_SLICE, len(self._changed)))]
                 _report([(event, row) for row in rows if (event := self._safely(self._notice, row)) is not None])

@@ -128,10 +128,15 @@ class Events(threading.Thread):
         self.news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._api, self._sleep, self._chance = api, sleep, chance
         self._last: str | None = None
+        self._ended = threading.Event()
+
+    def stop(self) -> None:
+        """Connect no more. Does not wait for a connection or pause under way."""
+        self._ended.set()
 
     def run(self) -> None:
         failures = 0
-        while True:
+        while not self._ended.is_set():
             try:
                 headers = {"Accept": "text/event-stream"} | (
                     {} if self._last is None else {"Last-Event-ID": self._last}
@@ -148,6 +153,8 @@ class Events(threading.Thread):
                 return
             except (OSError, HTTPException, ValueError) as error:
                 why = _reason(error)
+            if self._ended.is_set():
+                return
             self.news.put(("lost", why))
             self._sleep(min(_LONGEST, 2.0**failures) * (0.5 + self._chance() / 2))
             failures = min(failures + 1, 10)
@@ -334,7 +341,10 @@ def connected(base: str, token_file: Path, which: Followable) -> Iterator[Server
             "--server: the token is sent unencrypted; use https:// where others share the network", err=True
         )
     events = Events(api, sleep=time.sleep, chance=random.random)
-    yield ServerJobs(api, which, events=events, now=CLOCK.now)
+    try:
+        yield ServerJobs(api, which, events=events, now=CLOCK.now)
+    finally:
+        events.stop()
 
 
 def _eta(job: Mapping[str, Any], now: datetime) -> Eta | None:

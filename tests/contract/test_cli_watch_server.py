@@ -16,11 +16,20 @@ from tests.support.live import PATIENCE
 from tests.support.process import COMMAND
 from tests.support.store import NOW
 
+_STARTED: list[Events] = []
+
 
 @pytest.fixture
 def server() -> Iterator[ApiServer]:
-    with ApiServer() as server:
-        yield server
+    try:
+        with ApiServer() as server:
+            yield server
+    finally:
+        while _STARTED:  # with pauses that take no time, they would connect again as fast as they can
+            events = _STARTED.pop()
+            events.stop()
+            events.join(PATIENCE)
+            assert not events.is_alive()
 
 
 @pytest.fixture
@@ -39,6 +48,7 @@ class Watch:
         none = {"ids": (), "batch": None, "tag": None, "everything": False, "project": None}
         self.pauses: list[float] = []
         events = Events(api, sleep=self.pauses.append, chance=lambda: 1.0)
+        _STARTED.append(events)
         self.it = ServerJobs(api, Followable(**{**none, **which}), events=events, now=lambda: NOW)  # type: ignore[arg-type]
         server.wait_for_streams(1)
 

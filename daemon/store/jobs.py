@@ -361,12 +361,15 @@ class Jobs(TransactionPart):
         return None if row is None or project not in (None, row.project) else job_row(row)
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
-        """Return how many jobs each project has, by tracking; pairs without any are left out. What is no longer
-        tracked is not counted but kept, so that this takes no longer for more of it."""
-        found = {(project, Tracking.ACTIVE): sum(each.values()) for project, each in self.states().items()}
-        for project, tracking, count in self._connection.execute(_ENDED):
-            found[ProjectName(project), Tracking(tracking)] = count
-        return found
+        """Return how many jobs each project has, by tracking; pairs without any are left out."""
+        active = {(project, Tracking.ACTIVE): sum(each.values()) for project, each in self.states().items()}
+        return active | self.ended_counts()
+
+    def ended_counts(self) -> dict[tuple[ProjectName, Tracking], int]:
+        """Return the same for jobs that are no longer tracked. Their numbers are kept, not counted, so that this
+        takes no longer for more of them."""
+        rows = self._connection.execute(_ENDED)
+        return {(ProjectName(project), Tracking(tracking)): count for project, tracking, count in rows}
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
         """Return how many active jobs each project has in each state (None: not answered yet)."""

@@ -443,7 +443,7 @@ class Daemon:
 
     async def _metrics_text(self) -> bytes:
         try:
-            counts = await self.store.read_async(lambda tx: tx.outbox.counts())
+            counts = await self.store.read_async(lambda tx: tx.deliveries.counts())
         except StoreError:  # no figure is better than an old one, and the other metrics are needed most now
             self.metrics.store_errors.inc()
             self.metrics.deliveries.clear()

@@ -151,7 +151,7 @@ def _matching(
     found: list[int] = []
     for status in statuses:
         known["status"] = DeliveryStatus(status)
-        found += [row.id for row in tx.outbox.list(**known)]
+        found += [row.id for row in tx.deliveries.list(**known)]
     return sorted(found)
 
 
@@ -264,7 +264,7 @@ def _channel(tx: "Transaction", config: Config, name: str | None) -> ChannelName
     """A channel of the config, or a former one that still has alerts. Raises UnknownName."""
     if name is None:
         return None
-    known = dict.fromkeys([*config.channels, *(channel for channel, _ in tx.outbox.counts())])
+    known = dict.fromkeys([*config.channels, *(channel for channel, _ in tx.deliveries.counts())])
     if name not in known:
         raise UnknownName(f"no channel is called {shown(name)}; {suggestion(name, known)}")
     return ChannelName(name)

@@ -76,14 +76,14 @@ def cancelable(
         rows = require(tx, ids)
         return [row.id for row in rows if row.status not in (DeliveryStatus.SENT, DeliveryStatus.CANCELED)]
     statuses = (DeliveryStatus.DEAD,) if dead else _CANCELABLE
-    return [row.id for status in statuses for row in tx.outbox.list(status=status, channel=channel)]
+    return [row.id for status in statuses for row in tx.deliveries.list(status=status, channel=channel)]
 
 
 def cancel(
     tx: Transaction, ids: Sequence[int], *, at: datetime, who: Actor, channel: ChannelName | None = None
 ) -> int:
     """Give up these alerts, chosen by `channel` if given, unless they are sent. Returns their number."""
-    rows = [row for each in ids if (row := tx.outbox.get(each)) is not None] if len(ids) <= MOST_NAMED else []
+    rows = [row for each in ids if (row := tx.deliveries.get(each)) is not None] if len(ids) <= MOST_NAMED else []
     canceled = tx.outbox.cancel(ids, at=at)
     note_deliveries(tx, Action.CANCEL, rows, who=who, at=at, count=canceled, subject=channel)
     return canceled
@@ -171,7 +171,7 @@ def revoke_link(tx: Transaction, job: JobRow, *, at: datetime, who: Actor) -> bo
 
 def require(tx: Transaction, ids: Sequence[int]) -> list[DeliveryRow]:
     """The deliveries with these ids, without duplicates. Raises UnknownName that lists all unknown ids."""
-    found = {each: tx.outbox.get(each) for each in dict.fromkeys(ids)}
+    found = {each: tx.deliveries.get(each) for each in dict.fromkeys(ids)}
     unknown = [str(each) for each, row in found.items() if row is None]
     if unknown:
         raise UnknownName(

@@ -1,5 +1,7 @@
 """Changes of all jobs or deliveries that fit a filter, if they are as many as the caller expects (else 409)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -12,6 +14,7 @@ from daemon.store import DeliveryFilter, DeliveryStatus, JobFilter, Transaction
 from daemon.web.access import Context, who
 from daemon.web.api.deliveries import (
     BatchFilter,
+    Changed,
     ChannelFilter,
     EventFilter,
     ProjectFilter,
@@ -22,6 +25,7 @@ from daemon.web.api.deliveries import (
 from daemon.web.api.lists import word
 from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
+from daemon.web.context import WebContext
 
 MOST_AT_ONCE = 1000
 """Maximum number of jobs or deliveries changed by one request."""
@@ -35,12 +39,6 @@ JobTag = Annotated[str | None, word("One of its tags.")]
 JobBatch = Annotated[str | None, word("Its batch.")]
 
 
-class ChangedMany(msgspec.Struct, kw_only=True):
-    """How many were changed."""
-
-    count: int
-
-
 class AskedMany(msgspec.Struct, kw_only=True):
     """How many jobs are queried, and how many of them wrapd watches already."""
 
@@ -48,7 +46,7 @@ class AskedMany(msgspec.Struct, kw_only=True):
     watched: int
 
 
-@post("/api/v1/jobs/untrack", status_code=200, responses=answers(ChangedMany, "How many are no longer watched."))
+@post("/api/v1/jobs/untrack", status_code=200, responses=answers(Changed, "How many are no longer watched."))
 async def untrack_jobs(
     *,
     request: ApiRequest,
@@ -96,7 +94,7 @@ async def ask_jobs(
     return machine_answer({"count": len(jobs), "watched": sum(watched)})
 
 
-@post("/api/v1/deliveries/retry", status_code=200, responses=answers(ChangedMany, "How many are sent."))
+@post("/api/v1/deliveries/retry", status_code=200, responses=answers(Changed, "How many are sent."))
 async def retry_deliveries(
     *,
     request: ApiRequest,
@@ -112,15 +110,11 @@ async def retry_deliveries(
     """Send all dead and held deliveries that fit now, if they are as many as expected."""
     fit = delivery_filter(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
     at, by = context.clock.now(), who(request)
-
-    def work(tx: Transaction) -> int:
-        ids = _expected(_ids(tx, fit, _AGAIN), expect, "deliveries")
-        return retry(tx, ids, at=at, who=by) if ids else 0
-
-    return machine_answer({"count": await context.store.write(work)})
+    change = partial(retry, at=at, who=by)
+    return await _change_deliveries(context, fit, _AGAIN, expect, change)
 
 
-@post("/api/v1/deliveries/cancel", status_code=200, responses=answers(ChangedMany, "How many are given up."))
+@post("/api/v1/deliveries/cancel", status_code=200, responses=answers(Changed, "How many are given up."))
 async def cancel_deliveries(
     *,
     request: ApiRequest,
@@ -136,12 +130,8 @@ async def cancel_deliveries(
     """Give up all pending, held and dead deliveries that fit, if they are as many as expected."""
     fit = delivery_filter(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
     at, by = context.clock.now(), who(request)
-
-    def work(tx: Transaction) -> int:
-        ids = _expected(_ids(tx, fit, _UNSENT), expect, "deliveries")
-        return cancel(tx, ids, at=at, who=by) if ids else 0
-
-    return machine_answer({"count": await context.store.write(work)})
+    change = partial(cancel, at=at, who=by)
+    return await _change_deliveries(context, fit, _UNSENT, expect, change)
 
 
 def _fit(project: str | None, state: str | None, tag: str | None, batch: str | None) -> JobFilter:
@@ -154,11 +144,27 @@ def _fit(project: str | None, state: str | None, tag: str | None, batch: str | N
     }
 
 
+async def _change_deliveries(
+    context: WebContext,
+    fit: DeliveryFilter,
+    statuses: tuple[DeliveryStatus, ...],
+    expect: int,
+    change: Callable[[Transaction, list[int]], int],
+) -> Response[object]:
+    """Change the deliveries with one of these statuses that fit."""
+
+    def work(tx: Transaction) -> int:
+        ids = _expected(_ids(tx, fit, statuses), expect, "deliveries")
+        return change(tx, ids) if ids else 0
+
+    return machine_answer({"count": await context.store.write(work)})
+
+
 def _ids(tx: Transaction, fit: DeliveryFilter, statuses: tuple[DeliveryStatus, ...]) -> list[int]:
     found: list[int] = []
     wanted = fit.copy()
     for wanted["status"] in (each for each in statuses if fit["status"] in (None, each)):
-        found += [row.id for row in tx.outbox.list(limit=MOST_AT_ONCE + 1, **wanted)]
+        found += [row.id for row in tx.deliveries.list(limit=MOST_AT_ONCE + 1, **wanted)]
     return found
 
 

@@ -79,7 +79,7 @@ def _known(context: WebContext, name: str) -> ChannelName:
 
 def _view(tx: Transaction, context: WebContext, name: ChannelName) -> views.ListedChannel:
     routing = context.routing or _NOWHERE
-    return views.channel(name, context.channels[name], routing, tx.outbox.counts(), tx.outbox.held_since(name))
+    return views.channel(name, context.channels[name], routing, tx.deliveries.counts(), tx.outbox.held_since(name))
 
 
 HANDLERS = (list_channels, get_channel, post_test, post_release)

@@ -31,7 +31,7 @@ TagFilter = Annotated[str | None, word("A tag of its job.")]
 
 
 class Changed(msgspec.Struct, kw_only=True):
-    """How many deliveries were changed."""
+    """How many were changed."""
 
     count: int
 
@@ -65,7 +65,7 @@ async def list_deliveries(
     after = read_cursor(cursor, given)
 
     def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[views.Delivery]]:
-        page = tx.outbox.page(limit=limit, after=after, sort=sort, search=q, **fit)
+        page = tx.deliveries.page(limit=limit, after=after, sort=sort, search=q, **fit)
         return page, _shown(tx, context, page.rows)
 
     page, items = await context.store.read_async(read)
@@ -145,7 +145,7 @@ def delivery_filter(
 
 async def _one(context: WebContext, delivery: int) -> Response[object]:
     def read(tx: Transaction) -> list[views.Delivery]:
-        row = tx.outbox.get(delivery)
+        row = tx.deliveries.get(delivery)
         return [] if row is None else _shown(tx, context, [row])
 
     found = await context.store.read_async(read)
@@ -160,7 +160,7 @@ def _shown(tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow]) ->
         standing=tx.queue.standing(rows, now=now), now=now, moment=stamp, channels=context.channels
     )
     jobs = tx.jobs.names(row.job for row in rows if row.job is not None)
-    tries = tx.outbox.attempts_of([row.id for row in rows])
+    tries = tx.deliveries.attempts_of([row.id for row in rows])
     ids = {row.id: jobs[row.job].job_id for row in rows if row.job is not None and row.job in jobs}
     return [views.delivery(row, tries.get(row.id, []), ids.get(row.id), why=views.why(row, at)) for row in rows]
 

@@ -183,10 +183,10 @@ def known_job(tx: Transaction, project: str, job_id: str) -> JobRow:
 
 
 def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
-    deliveries = sorted(tx.outbox.list(job=row.id), key=lambda each: each.id)
+    deliveries = sorted(tx.deliveries.list(job=row.id), key=lambda each: each.id)
     standing = tx.queue.standing(deliveries, now=now)
     at = views.Situation(standing=standing, now=now, moment=stamp, channels=context.channels)
-    tries = tx.outbox.attempts_of([each.id for each in deliveries])
+    tries = tx.deliveries.attempts_of([each.id for each in deliveries])
     told = views.story(
         row.job_id,
         tx.history.transitions(row.id),

@@ -86,6 +86,13 @@ class Metrics:
         self.config_good_at = gauge(
             "wrapd_config_last_reload_success_timestamp_seconds", "When the config in use was read (Unix time)"
         )
+        self.ready = gauge("wrapd_ready", "1 while /readyz says that jobs are polled and alerts sent, else 0")
+        self.heartbeats = counter(
+            "wrapd_heartbeats",
+            "Pings of the heartbeat that were due, by outcome: `sent`, `failed` (no success was answered), or "
+            "`withheld` for lack of progress",
+            ["outcome"],
+        )
         self.defects = counter(
             "wrapd_defects", "Unexpected errors in wrapd itself, by part; please report them", ["part"]
         )

@@ -66,6 +66,9 @@ class Metrics:
             ["project"],
         )
         self.project_up = gauge("wrapd_project_up", "1 while a project's API answers, else 0", ["project"])
+        self.project_authorized = gauge(
+            "wrapd_project_authorized", "1 while the service accepts a project's credentials, else 0", ["project"]
+        )
         self.attempts = counter(
             "wrapd_attempts", "Attempts to deliver an alert, by channel and outcome", ["channel", "outcome"]
         )
@@ -115,6 +118,7 @@ class Metrics:
             self.price,
             self.request_rate,
             self.project_up,
+            self.project_authorized,
         ):
             with contextlib.suppress(KeyError):
                 each.remove(project)

@@ -26,7 +26,15 @@ from daemon.config.keys import Key  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
 from daemon.logs import LogEvent  # noqa: E402
-from docs import pages_channels, pages_messages, pages_metrics, pages_monitoring, pages_simulator  # noqa: E402
+from docs import (  # noqa: E402
+    alert_rules,
+    grafana_board,
+    pages_channels,
+    pages_messages,
+    pages_metrics,
+    pages_monitoring,
+    pages_simulator,
+)
 from docs.paper import NOTE, comments, joined, table  # noqa: E402
 
 HELP_WIDTH = 78
@@ -45,6 +53,8 @@ def pages() -> dict[Path, str]:
         Path("docs/messages.md"): pages_messages.page(),
         Path("docs/logs.md"): logs_page(),
         Path("docs/metrics.md"): pages_metrics.page(),
+        Path("packaging/prometheus/rules.yml"): alert_rules.rules_file(),
+        Path("packaging/grafana/wrapd.json"): grafana_board.board(),
         Path("docs/monitoring.md"): pages_monitoring.page(),
         Path("docs/simulator.md"): pages_simulator.page(),
     }
@@ -63,6 +73,8 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 - Every command checks the whole file, but reads no secret that it does not need.
+- For editors, `wrapd config schema > config.schema.json` next to the file writes its JSON Schema (draft 2020-12),
+  which the first line of `wrapd config init` names: Taplo and Even Better TOML then complete keys and mark faults.
 """
 
 CLI_INTRO = """\

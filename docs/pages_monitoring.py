@@ -1,5 +1,6 @@
 """docs/monitoring.md: how wrapd is watched."""
 
+from docs.alert_rules import runbook
 from docs.paper import NOTE, joined
 
 INTRO = """\
@@ -8,6 +9,7 @@ channel that is refused, alerts that were given up ([events.md](events.md)). Wha
 gone, or that nothing can be sent. That needs something outside of wrapd, on another machine:
 
 - The [heartbeat](#heartbeat) needs one address in the config. wrapd reaches out, so nothing has to reach it.
+- [Prometheus](#prometheus-and-grafana) needs to reach `web.listen`, and tells more: why, and since when.
 - `/healthz` and `/readyz` at `web.listen` name the parts without progress, for a monitor that can reach them.
 """
 
@@ -41,6 +43,31 @@ interval = "1m"
 """
 
 
+PROMETHEUS = """\
+## Prometheus and Grafana
+
+`packaging/prometheus/rules.yml` has the rules explained below, and `packaging/grafana/wrapd.json` a board with
+every metric ([metrics.md](metrics.md)); import it into Grafana. In the configuration of Prometheus:
+
+```yaml
+rule_files: [/etc/prometheus/wrapd.rules.yml]
+scrape_configs:
+  - job_name: wrapd
+    scrape_interval: 1m
+    static_configs: [{targets: ["127.0.0.1:8787"]}]
+    # From another machine, with a token that may read (`wrapd tokens create prometheus --scope read`):
+    # authorization: {credentials_file: /etc/prometheus/wrapd.token}
+```
+
+`promtool check rules` checks the file. wrapd reports much of this to its `operators` too: these rules are for
+teams whose alerts come from Prometheus, and for the time when wrapd cannot report anything.
+
+## Rules
+
+Each names a symptom, and what to do about it.
+"""
+
+
 def page() -> str:
     """The text of the page."""
-    return joined(["# Monitoring", "", NOTE, "", INTRO, HEARTBEAT])
+    return joined(["# Monitoring", "", NOTE, "", INTRO, HEARTBEAT, PROMETHEUS, *runbook()])

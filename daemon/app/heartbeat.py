@@ -23,6 +23,8 @@ from daemon.web import Health
 
 log = logger(__name__)
 
+HEARTBEAT_TICK = 5.0
+"""Seconds between two calls of `tick`. A ping comes with the call next to its time."""
 FIRST = 30.0
 """Seconds from the start to the first ping, at most. A daemon that is restarted again and again pings never."""
 AGAIN = 10.0
@@ -53,7 +55,7 @@ def down_url(url: str, stalled: str) -> str | None:
 
 
 class HeartbeatSender:
-    """Pings at every interval. Call `tick` about once a second."""
+    """Pings at every interval. Call `tick` every `HEARTBEAT_TICK` seconds."""
 
     def __init__(
         self,
@@ -81,16 +83,16 @@ class HeartbeatSender:
             return
         self._settings, self._last = settings, None
         if settings is not None:
-            self._due = self._clock.monotonic() + min(settings.interval, FIRST)
+            self._wait(min(settings.interval, FIRST))
             for outcome in ("sent", "failed", "withheld"):
                 self._count.labels(outcome)  # a counter that appears with its first event shows no increase
 
     async def tick(self) -> None:
         """Ping if that is due and there is progress."""
-        settings, now = self._settings, self._clock.monotonic()
-        if settings is None or now < self._due:
+        settings = self._settings
+        if settings is None or self._clock.monotonic() < self._due:
             return
-        self._due = now + settings.interval
+        self._wait(settings.interval)
         stalled = await self._stalled()
         if stalled:
             await self._withhold(settings, ", ".join(stalled))
@@ -100,8 +102,11 @@ class HeartbeatSender:
         if error is None:
             self._log(LogEvent.HEARTBEAT_SENT)
         else:
-            self._due = now + min(settings.interval, AGAIN)
+            self._wait(min(settings.interval, AGAIN))
             self._log(LogEvent.HEARTBEAT_FAILED, error=error)
+
+    def _wait(self, seconds: float) -> None:
+        self._due = self._clock.monotonic() + seconds - HEARTBEAT_TICK / 2
 
     async def _stalled(self) -> list[str]:
         """The parts without progress. A daemon without work writes nothing, so a commit is tried."""

@@ -18,7 +18,7 @@ from daemon.app.ask_jobs import AskJobs
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
 from daemon.app.health import Pulse
-from daemon.app.heartbeat import HeartbeatSender
+from daemon.app.heartbeat import HEARTBEAT_TICK, HeartbeatSender
 from daemon.app.hub import News
 from daemon.app.orphans import OrphanWatch
 from daemon.app.own_config import OwnConfig
@@ -300,7 +300,7 @@ class Daemon:
         schedule.every(CHANGES_TICK, "mutes", self.delivery.end_mutes)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
         schedule.every(RETENTION_TICK, "retention", self._prune)
-        schedule.every(CHANGES_TICK, "heartbeat", self._heartbeat.tick)
+        schedule.every(HEARTBEAT_TICK, "heartbeat", self._heartbeat.tick)
         if self.notifier.watchdog_interval is not None:
             schedule.every(self.notifier.watchdog_interval / 3, "watchdog", self._feed_watchdog)
         return schedule

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.long
 def test_a_paused_project_is_left_alone_also_after_a_restart(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
         [job] = sim.jobs(timeline=[("PROCESSING", None)])
-        with LiveDaemon(tmp_path, f"{FAST}{sim.project()}{to(hook)}") as daemon:
+        with LiveDaemon(tmp_path, f"{FAST}[web]\nenabled = false\n{sim.project()}{to(hook)}") as daemon:
             daemon.command("track", job)
             daemon.wait_for("job.moved", job=job, after="PROCESSING")
             daemon.command("pause", "main", "--comment", "quota")

@@ -21,14 +21,27 @@ HEAD = 'operators = ["ops"]\n' + FAST + "[web]\nenabled = false\n"
 MiB = 1024 * 1024
 SLACK = 3
 """Threads that read the database are started one by one, up to a handful; connections come and go."""
+DATABASE_FILES = 16
+"""Maximum descriptors of the database: four kept readers (`store/engine.py`), the writer's connections, each with
+its log, and what they share. Readers open as reads overlap: their number up to here says nothing of a leak."""
 
 
 def resources(pid: int) -> tuple[int, int, int]:
-    """Return threads, descriptors and resident bytes of a process."""
+    """Return threads, descriptors (of the database's only those beyond `DATABASE_FILES`) and resident bytes of a
+    process."""
     status = Path(f"/proc/{pid}/status").read_text()
     rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    threads, files = (sum(1 for _ in Path(f"/proc/{pid}/{each}").iterdir()) for each in ("task", "fd"))
-    return threads, files, rss * 1024
+    threads = sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+    names = [_target(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    database = sum("wrapd.db" in name for name in names)
+    return threads, len(names) - min(database, DATABASE_FILES), rss * 1024
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # closed since it was listed
+        return ""
 
 
 class Reloads:

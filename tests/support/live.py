@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -113,12 +114,19 @@ class Ended:
     seconds: float
 
 
+def _check_web(config: str) -> None:
+    """Refuse a config that listens at the default address: tests run beside each other."""
+    web = tomllib.loads(config).get("web", {})
+    assert not web.get("enabled", True) or "listen" in web, "give web.listen, port 0, or web.enabled = false"
+
+
 class LiveDaemon:
     """`wrapd run` on a config in `folder`, as a context manager; `start` runs it again after a `stop`."""
 
     def __init__(
         self, folder: Path, config: str, *, environ: Mapping[str, str] | None = None, started: bool = True
     ) -> None:
+        _check_web(config)
         self.folder = folder
         self.config = folder / "wrapd.toml"
         self.config.write_text(config)
@@ -154,7 +162,11 @@ class LiveDaemon:
         )
         self._reader = threading.Thread(target=self._read, args=[self._process], daemon=True)
         self._reader.start()
-        self.wait_for("daemon.started")
+        try:
+            self.wait_for("daemon.started")
+        except BaseException:
+            self.__exit__()  # a `with` that fails to begin does not end
+            raise
         return self
 
     def wait_for(

@@ -1,7 +1,6 @@
 """Commands alongside a running daemon: it notices their changes, and they see its work."""
 
 import json
-import shutil
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -122,10 +121,9 @@ def test_a_backup_taken_at_work_can_take_the_databases_place(tmp_path: Path) -> 
             daemon.command("db", "backup", str(copy))
             daemon.command("track", later)
             daemon.wait_for("job.moved", job=later)
+            daemon.command("db", "restore", "--yes", str(copy), status=Exit.RUNNING)
             assert daemon.stop().status == 0
-            for file in ("wrapd.db-wal", "wrapd.db-shm"):
-                (tmp_path / file).unlink(missing_ok=True)
-            shutil.copy(copy, tmp_path / "wrapd.db")
+            assert f"wrapd track --project main {later}" in daemon.command("db", "restore", "--yes", str(copy))
             assert "sound" in daemon.command("db", "check")
             assert json.loads(daemon.command("jobs", "--json"))[0]["job_id"] == first
             sim.do(lambda it: it.set_state(first, "SUCCEED"))

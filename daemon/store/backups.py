@@ -27,7 +27,7 @@ _FOLDER_MODE = 0o750
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class NewBackup:
     """A new backup at `path`, and the older ones that were `removed` after it, newest first."""
 
     path: Path
@@ -41,7 +41,7 @@ def folder_of(database: Path) -> Path:
 
 def back_up(
     url: str, folder: Path, *, keep: int | None, at: datetime, step: Callable[[int, int], None] | None = None
-) -> Kept:
+) -> NewBackup:
     """Back the database of `url` up into `folder`, which is created if missing, as `NAME-STAMP.db` for the time
     `at`. Then, if it is complete and sound, remove all but the newest `keep` (at least 1; None: all stay). `step`
     is called as by `health.backup`. Raises DatabaseFault, and has removed nothing then."""
@@ -58,7 +58,7 @@ def back_up(
         for each in removed:
             each.unlink(missing_ok=True)
         sync(folder)
-    return Kept(path=target, removed=tuple(removed))
+    return NewBackup(path=target, removed=tuple(removed))
 
 
 def newest(database: Path) -> tuple[datetime, int] | None:

@@ -80,7 +80,7 @@ ORDER BY was.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Since:
+class SinceBackup:
     """What happened between the backup and its restoration: alerts that were `sent`, jobs that were tracked and
     are not in the backup, as pairs of project and id: those that were `active`, and how many had `ended`."""
 
@@ -89,7 +89,7 @@ class Since:
     ended: int
 
 
-def carry_over(connection: sqlite3.Connection) -> Since | None:
+def carry_over(connection: sqlite3.Connection) -> SinceBackup | None:
     """Take over what was sent and revoked. None if `main` is not a later or earlier state of the same database, or
     is damaged: then what waits to be sent is marked as a possible repeat. Raises sqlite3.Error if `restored`
     cannot be written."""
@@ -125,7 +125,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _known(connection: sqlite3.Connection) -> Since | None:
+def _known(connection: sqlite3.Connection) -> SinceBackup | None:
     if connection.execute("PRAGMA main.application_id").fetchone()[0] != APPLICATION_ID:
         return None
     jobs, common, others = connection.execute(_RELATED).fetchone()
@@ -148,7 +148,7 @@ def _known(connection: sqlite3.Connection) -> Since | None:
     _renumber(connection, 0)
     dropped = connection.execute(_DROPPED).fetchall()
     active = tuple((project, job) for project, job, tracked in dropped if tracked)
-    return Since(sent=after - before, active=active, ended=len(dropped) - len(active))
+    return SinceBackup(sent=after - before, active=active, ended=len(dropped) - len(active))
 
 
 def _common(

@@ -48,7 +48,7 @@ class Restored:
     older: str | None
     jobs: int
     alerts: int
-    since: carry.Since | None
+    since: carry.SinceBackup | None
 
 
 def restore(url: str, file: Path, *, at: datetime, step: Callable[[int, int], None] | None = None) -> Restored:
@@ -177,7 +177,7 @@ def _alone(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _fitted(connection: sqlite3.Connection, part: Path) -> tuple[carry.Since | None, int, int]:
+def _fitted(connection: sqlite3.Connection, part: Path) -> tuple[carry.SinceBackup | None, int, int]:
     """Have the new database take over what it needs from the old one. Returns that, how many jobs it tracks, and
     how many alerts wait."""
     with reading(part):

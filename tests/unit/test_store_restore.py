@@ -17,6 +17,7 @@ from daemon.domain.tokens import ApiScope, new_token
 from daemon.errors import AlreadyRunning, DatabaseFault, DatabaseUnusable, UsageFault
 from daemon.store import AttemptOutcome, Outcome, Store, Transaction, backup
 from daemon.store.carry import JUMP
+from daemon.store.engine import open_file
 from daemon.store.errors import StoreBusy
 from daemon.store.migrate import check_file
 from daemon.store.restore import Restored, restore
@@ -317,6 +318,18 @@ def test_a_command_that_has_it_open_is_not_disturbed(database: Path, monkeypatch
         store.write_now(lambda tx: track(tx, "later"))
     assert ("later",) in rows(database, "SELECT job_id FROM jobs")
     put_back(database)
+
+
+def test_who_opened_the_old_one_just_before_writes_into_neither(database: Path) -> None:
+    with closing(open_file(database)) as late:
+        put_back(database)
+        for statement in ("PRAGMA journal_mode = WAL", "UPDATE jobs SET label = 'late'"):
+            with pytest.raises(sqlite3.OperationalError) as refused:
+                late.execute(statement)
+            assert refused.value.sqlite_errorname == "SQLITE_READONLY_DBMOVED"
+    assert files(database) == {"wrapd.db", "wrapd.db.lock", STAMPED}
+    for each in (database, database.with_name(STAMPED)):
+        assert rows(each, "SELECT count(*) FROM jobs WHERE label IS NOT NULL") == [(0,)]
 
 
 def test_another_programs_database_is_left_alone(database: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import glob
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -90,13 +91,15 @@ def require_backup(file: Path, database: Path) -> None:
     """Raise DatabaseFault or UsageFault unless `file` is a database of wrapd other than `database`, as far as can
     be seen at a glance. Raises DatabaseFault too if the file at `database` belongs to another program."""
     try:
-        with file.open("rb"):
-            pass
+        is_file = stat.S_ISREG(file.stat().st_mode)
+        if is_file:  # a pipe would never end
+            with file.open("rb"):
+                pass
     except OSError as error:
         raise from_system(
             error, f"{file}: cannot be read ({error.strerror}); give the file of a backup"
         ) from error
-    if not is_ours(file):
+    if not is_file or not is_ours(file):
         raise DatabaseUnusable(f"{file}: is not a database of wrapd; nothing was changed")
     with contextlib.suppress(FileNotFoundError):
         if file.samefile(database):
@@ -110,7 +113,8 @@ def require_backup(file: Path, database: Path) -> None:
 def _sweep(database: Path, part: Path) -> None:
     """Remove what a restoration that was killed has left: its copy, and second names of the database."""
     for end in ("", *_BESIDE):
-        part.with_name(f"{part.name}{end}").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # making the copy will say what is wrong
+            part.with_name(f"{part.name}{end}").unlink(missing_ok=True)
     for each in database.parent.glob(f"{glob.escape(database.stem)}-replaced-*"):
         with contextlib.suppress(OSError):
             if not each.is_symlink() and each.samefile(database):

@@ -1,7 +1,9 @@
 """A restored database: checked before anything is changed, the old one kept whole, nothing told twice, no row id
 used again, and no log of the old file applied to the new one."""
 
+import lzma
 import os
+import resource
 import shutil
 import sqlite3
 import stat
@@ -18,12 +20,13 @@ from daemon.errors import AlreadyRunning, DatabaseFault, DatabaseUnusable, Usage
 from daemon.store import AttemptOutcome, Outcome, Store, Transaction, backup
 from daemon.store.carry import JUMP
 from daemon.store.engine import open_file
-from daemon.store.errors import StoreBusy
+from daemon.store.errors import StoreBusy, StoreFailed
 from daemon.store.migrate import check_file
 from daemon.store.restore import Restored, restore
 from tests.support.old_schema import add_job, connect, empty
 from tests.support.store import NOW, WHO, A, B, later, open_store, record, track, url_of
 
+FIRST = Path(__file__).parents[1] / "data" / "first_release.db.xz"
 STAMPED = "wrapd-replaced-20260301T120000Z.db"
 
 
@@ -280,6 +283,9 @@ def test_a_file_that_cannot_be_restored_changes_nothing(database: Path, tmp_path
     refused(database, database, UsageFault, "is the database itself")
     (tmp_path / "text").write_text("no database" * 100)
     refused(database, tmp_path / "text", DatabaseUnusable, "text: is not a database of wrapd")
+    refused(database, tmp_path, DatabaseUnusable, "is not a database of wrapd")
+    os.mkfifo(tmp_path / "pipe")
+    refused(database, tmp_path / "pipe", DatabaseUnusable, "pipe: is not a database of wrapd")
     with closing(sqlite3.connect(tmp_path / "other.db")) as connection:
         connection.execute("CREATE TABLE jobs (id)")
     refused(database, tmp_path / "other.db", DatabaseUnusable, "other.db: is not a database of wrapd")
@@ -297,6 +303,36 @@ def test_a_file_that_cannot_be_restored_changes_nothing(database: Path, tmp_path
     refused(database, tmp_path / "damaged.db", DatabaseFault, "damaged")
     (tmp_path / "cut.db").write_bytes(copy.read_bytes()[: 4096 * 20])
     refused(database, tmp_path / "cut.db", DatabaseFault, "damaged|malformed")
+
+
+def test_one_that_does_not_fit_changes_nothing(database: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        with pytest.raises(StoreFailed, match="check the disk"):
+            put_back(database)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(database) == {"wrapd.db", "wrapd.db.lock"}
+    assert rows(database, "SELECT count(*) FROM jobs") == [(2,)]
+
+
+@pytest.mark.long
+def test_the_first_release_is_restored(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "first.db").write_bytes(lzma.decompress(FIRST.read_bytes()))
+    done = put_back(database, tmp_path / "first.db")
+    assert (done.older, done.since, check_file(database).status) == ("0003", None, "up to date")
+    assert rows(database, "SELECT count(*) FROM jobs") == [(10_000,)]
+    # Once more over the file as the first release left it: it lacks columns, and is read all the same.
+    kept = tmp_path / "kept.db"
+    database.replace(kept)
+    (tmp_path / "first.db").replace(database)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        sent = "UPDATE deliveries SET status = 'sent', sent_at = 1, attempts = 1 WHERE status = 'pending'"
+        waiting = connection.execute(sent).rowcount
+    done = restore(url_of(database), kept, at=later(5))
+    assert done.since is not None
+    assert done.since.sent == waiting > 0
 
 
 def test_a_running_daemon_is_not_disturbed(database: Path, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ QUESTIONS = """\
 | Do alerts need attention? | `wrapd_deliveries{status=~"held\\|dead"} > 0` |
 | Was a changed config refused? | `wrapd_config_last_reload_successful == 0` |
 | Do writes to the database fail? | `increase(wrapd_store_errors_total[10m]) > 0` |
+| Is the daily backup missing? | `time() - wrapd_backup_timestamp_seconds > 172800` |
 
 On a refused channel, one alert is `held` and the others are `pending` behind it.
 

@@ -100,6 +100,10 @@ class Metrics:
             "wrapd_defects", "Unexpected errors in wrapd itself, by part; please report them", ["part"]
         )
         self.store_errors = counter("wrapd_store_errors", "Transactions that failed; they are retried")
+        self.backup_at = gauge(
+            "wrapd_backup_timestamp_seconds",
+            "When the newest backup in the folder `backups` next to the database was begun (Unix time); 0: none",
+        )
         self.log_lines_lost = counter("wrapd_log_lines_lost", "Log lines that could not be written")
 
     def config_read(self, *, good: bool, at: datetime) -> None:

@@ -62,6 +62,9 @@ scrape_configs:
 `promtool check rules` checks the file. wrapd reports much of this to its `operators` too: these rules are for
 teams whose alerts come from Prometheus, and for the time when wrapd cannot report anything.
 
+Where the timer of nightly backups is installed ([install.md](install.md)), this expression tells that one is
+missing: `time() - wrapd_backup_timestamp_seconds > 172800`.
+
 ## Rules
 
 Each names a symptom, and what to do about it.

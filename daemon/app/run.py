@@ -34,6 +34,7 @@ from daemon.metrics import CONTENT_TYPE, Metrics
 from daemon.schedule import Schedule
 from daemon.spec import Spec
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
+from daemon.store.backups import newest
 from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
@@ -450,6 +451,8 @@ class Daemon:
 
     async def _metrics_text(self) -> bytes:
         self.metrics.ready.set(self.ready().ok)
+        backup = newest(self.store.path)
+        self.metrics.backup_at.set(0 if backup is None else backup[0].timestamp())
         try:
             counts = await self.store.read_async(lambda tx: tx.deliveries.counts())
         except StoreError:  # no figure is better than an old one, and the other metrics are needed most now

@@ -50,7 +50,7 @@ commands = {
     "callback-url": "Print the callback_url to give to MetaStudio.",
     "config": "Create or check the config.",
     "reload": "Make the running daemon read its config again.",
-    "db": "Upgrade, check or back up the database.",
+    "db": "Upgrade, check, back up or restore the database.",
     "doctor": "Check the entire installation and say what to fix.",
     "completion": "Print a Tab completion script: bash, zsh, fish.",
     "sim": "Serve a simulated MetaStudio until Ctrl-C.",

@@ -40,6 +40,8 @@ _MIN_SQLITE = (3, 35)
 _MIN_FREE = 200 * 1024 * 1024
 _NO_ROOM = 10 * 1024 * 1024
 _MADE = datetime(2025, 1, 1, tzinfo=UTC)
+_OLD_BACKUP = 2 * 86400.0
+"""Seconds: of two daily backups, one is missing."""
 _PATIENCE = 5.0
 """Seconds to wait for the daemon's own pages."""
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - matched, not listened on
@@ -135,6 +137,21 @@ def database(config: Config) -> Iterator[Finding]:
     if free < _MIN_FREE:
         verdict: Verdict = "fail" if free < _NO_ROOM else "warn"
         yield Finding(verdict, "disk", f"{folder}: only {free // 2**20} MiB free; free up space")
+
+
+def backups(config: Config) -> Iterator[Finding]:
+    """How old the newest backup is, if `wrapd db backup --keep` puts them next to the database."""
+    from daemon.store.backups import newest  # noqa: PLC0415 - SQLAlchemy
+
+    found = newest(config.database.path.resolve())
+    if found is None:
+        return
+    made, number = found
+    age = (CLOCK.now() - made).total_seconds()
+    text = f"the newest of {number} is {about(age)} old"
+    if age > _OLD_BACKUP:
+        text += "; if they are made by the timer, `journalctl -u wrapd-backup` says why there is none since"
+    yield Finding("warn" if age > _OLD_BACKUP else "ok", "backup", text)
 
 
 def deliveries(config: Config) -> Iterator[Finding]:

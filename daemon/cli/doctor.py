@@ -8,7 +8,7 @@ import click
 from daemon import logs
 from daemon.cli import output
 from daemon.cli.asked import ask, checked
-from daemon.cli.checks import Finding, clock, database, deliveries, probe, program, projects, running
+from daemon.cli.checks import Finding, backups, clock, database, deliveries, probe, program, projects, running
 from daemon.cli.output import Facts
 from daemon.cli.session import config_of, config_path, json_option
 from daemon.cli.text import count
@@ -49,6 +49,7 @@ def _all(ctx: click.Context, *, online: bool) -> Iterator[Finding]:
     if config is None:
         return
     yield from database(config)
+    yield from backups(config)
     yield from deliveries(config)
     yield from running(config)
     if online:

@@ -23,6 +23,9 @@ BUSY_SECONDS = 5.0
 APPLICATION_ID = 0x77726170
 """Marks a file as wrapd's (the letters "wrap", in SQLite's header at offset 68)."""
 
+MAGIC = b"SQLite format 3\0"
+"""The first bytes of every SQLite file."""
+
 _PAUSE = 0.05
 _FILE_MODE = 0o660
 _WAL_LIMIT = 64 * 1024 * 1024
@@ -73,11 +76,26 @@ def create_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def open_file(path: Path) -> sqlite3.Connection:
-    """Return a connection to an existing file. Unlike SQLite's default, a missing file is not created. The driver
-    begins no transactions of its own. Raises sqlite3.Error."""
+def is_ours(path: Path) -> bool:
+    """Return whether a file is a database with wrapd's mark. Opens it without SQLite. False if it cannot be
+    read."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError:
+        return False
+    return header.startswith(MAGIC) and int.from_bytes(header[68:72], "big") == APPLICATION_ID
+
+
+def open_file(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
+    """Return a connection to an existing file. Unlike SQLite's default, a missing file is not created; with the
+    mode `ro` nothing is changed either. The driver begins no transactions of its own. Raises sqlite3.Error."""
     return sqlite3.connect(
-        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
     )
 
 

@@ -17,6 +17,7 @@ from daemon.errors import DatabaseUnusable
 from daemon.late import without
 from daemon.store.engine import (
     APPLICATION_ID,
+    MAGIC,
     create_file,
     database_path,
     migrating_engine,
@@ -29,7 +30,6 @@ from daemon.store.lock import DaemonLock
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_MAGIC = b"SQLite format 3\0"
 _OPERATIONS = 1_000_000
 """Operations of SQLite's virtual machine between two reports of progress: some 10 ms."""
 
@@ -75,7 +75,11 @@ def revisions(scripts: Path | None = None) -> list[str]:
 
 def check(url: str, *, scripts: Path | None = None) -> Schema:
     """Return how the file relates to this program, changing nothing. Raises DatabaseFault if it cannot be read."""
-    path = database_path(url)
+    return check_file(database_path(url), scripts=scripts)
+
+
+def check_file(path: Path, *, scripts: Path | None = None) -> Schema:
+    """Do as `check` with a file by its path."""
     known = revisions(scripts)
     status, revision = _look(path, known)
     return Schema(path=path, status=status, revision=revision, needed=known[-1])
@@ -223,7 +227,7 @@ def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
         return SchemaStatus.EMPTY, None
     # The mark is in the header, so it can be read without SQLite opening, and possibly changing, the file.
     application = int.from_bytes(header[68:72], "big")
-    if len(header) < 100 or not header.startswith(_MAGIC) or application not in {0, APPLICATION_ID}:
+    if len(header) < 100 or not header.startswith(MAGIC) or application not in {0, APPLICATION_ID}:
         return SchemaStatus.FOREIGN, None
     return _look_inside(path, known)
 

@@ -97,6 +97,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "db": ("db --help", LOGS),
     "db backup": ("db backup copy.db", STORE),
     "db check": ("db check", STORE),
+    "db restore": ("db restore --yes kept.db", STORE),
     "db upgrade": ("db upgrade", STORE),
     "doctor": ("doctor", STORE | CHANNELS),
     "completion": ("completion bash", set()),
@@ -112,6 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "wrapd.toml").write_text(CONFIG)
     (path / "wrapd.toml").chmod(0o600)
     loaded(path, "track job-1")
+    loaded(path, "db backup kept.db")
     return path
 
 

@@ -18,6 +18,8 @@ feed = "off"
 batch = "off"
 [log]
 format = "json"
+[web]
+enabled = false
 """
 
 

@@ -1,9 +1,9 @@
 """Commands alongside a running daemon: it notices their changes, and they see its work."""
 
 import json
-import shutil
+import re
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,18 +114,23 @@ def test_a_held_alert_goes_out_when_a_test_message_arrives(tmp_path: Path) -> No
 
 def test_a_backup_taken_at_work_can_take_the_databases_place(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
-        with LiveDaemon(tmp_path, FAST + "[web]\nenabled = false\n" + sim.project() + to(hook)) as daemon:
+        with LiveDaemon(tmp_path, FAST + '[web]\nlisten = "127.0.0.1:0"\n' + sim.project() + to(hook)) as daemon:
             [first, later] = sim.jobs(count=2, timeline=[("PROCESSING", None)])
             daemon.command("track", first)
             daemon.wait_for("job.moved", job=first)
-            copy = tmp_path / "copy.db"
-            daemon.command("db", "backup", str(copy))
+            assert "\nwrapd_backup_timestamp_seconds 0.0\n" in daemon.page("/metrics")[1]
+            daemon.command("db", "backup", "--keep", "1")
+            [copy] = (tmp_path / "backups").iterdir()
+            made = datetime.strptime(copy.name, "wrapd-%Y%m%dT%H%M%SZ.db").replace(tzinfo=UTC).timestamp()
+            (said,) = re.findall(
+                r"^wrapd_backup_timestamp_seconds (\S+)$", daemon.page("/metrics")[1], re.MULTILINE
+            )
+            assert float(said) == made
             daemon.command("track", later)
             daemon.wait_for("job.moved", job=later)
+            daemon.command("db", "restore", "--yes", str(copy), status=Exit.RUNNING)
             assert daemon.stop().status == 0
-            for file in ("wrapd.db-wal", "wrapd.db-shm"):
-                (tmp_path / file).unlink(missing_ok=True)
-            shutil.copy(copy, tmp_path / "wrapd.db")
+            assert f"wrapd track --project main {later}" in daemon.command("db", "restore", "--yes", str(copy))
             assert "sound" in daemon.command("db", "check")
             assert json.loads(daemon.command("jobs", "--json"))[0]["job_id"] == first
             sim.do(lambda it: it.set_state(first, "SUCCEED"))

@@ -1,4 +1,5 @@
-"""The unit under a real systemd: ready, sandbox, group members, kill -9, watchdog, wrong config, stop.
+"""The units under a real systemd: ready, sandbox, group members, kill -9, watchdog, wrong config, backup and
+restoration as docs/install.md says, stop.
 
 A separate systemd is booted over the machine's files (tests/support/systemd_lab.sh). It runs the installed wheel,
 the unit as shipped, a simulator, and a server that receives the alerts.
@@ -75,6 +76,11 @@ request = urllib.request.Request("http://127.0.0.1:9001/_sim/jobs", body, {"Cont
 print(json.load(urllib.request.urlopen(request))["job_ids"][0])
 """
 
+END = """
+import sys, urllib.request
+url = f"http://127.0.0.1:9001/_sim/jobs/{sys.argv[1]}"
+urllib.request.urlopen(urllib.request.Request(url, b'{"state": "SUCCEED"}', method="PUT"))
+"""
 
 HAND_OVER = """
 import sys, urllib.error, urllib.request
@@ -93,6 +99,10 @@ systemd-run --unit=check -p User=wrapd -p Group=wrapd \\
   /opt/wrapd/bin/wrapd --config /etc/wrapd/config.toml config check
 """
 """As in docs/install.md, but without --pipe and --wait, which need a D-Bus daemon."""
+
+REFUSED = """
+runuser -u wrapd -- /opt/wrapd/bin/wrapd db restore --yes "$(ls /var/lib/wrapd/backups/*Z.db | tail -n 1)"
+"""
 
 EVENTS = {"daemon.started": {"6"}, "job.taken": {"6"}, "config.reloaded": {"6"}, "config.refused": {"3"}}
 """Some events with their priorities in the journal."""
@@ -182,6 +192,8 @@ def install(layer: Path, scratch: Path) -> None:
         "etc/wrapd/credentials/web_token": f"{WEB_TOKEN}\n",
         "etc/systemd/system/wrapd.service": (ROOT / "packaging/wrapd.service").read_text(),
         "etc/systemd/system/wrapd.service.d/lab.conf": DROP_IN,
+        "etc/systemd/system/wrapd-backup.service": (ROOT / "packaging/wrapd-backup.service").read_text(),
+        "etc/systemd/system/wrapd-backup.timer": (ROOT / "packaging/wrapd-backup.timer").read_text(),
         "etc/sysusers.d/wrapd.conf": (ROOT / "packaging/wrapd.sysusers.conf").read_text(),
         "opt/sink.py": SINK,
     }
@@ -354,6 +366,73 @@ def test_lines_of_the_journal_have_their_priorities_and_one_time(lab: Lab) -> No
     assert priorities == EVENTS
     assert not any(re.match(r"<|\d{4}-", line["MESSAGE"]) for line in lines)
     assert lab.active()
+
+
+def of_docs(first: str, language: str = "sh") -> str:
+    """Return the block in docs/install.md that begins with these words."""
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    [block] = [str(each) for each in blocks if each.startswith(first)]
+    return block
+
+
+def test_the_timer_backs_up_and_a_killed_daemons_database_is_restored_by_the_docs(lab: Lab) -> None:
+    told, runs = lab.new_job(), lab.new_job()
+    lab.wrapd("alice", "track", told, runs)
+    wait_until("they are asked about", lambda: lab.state(told) == lab.state(runs) == "PROCESSING")
+
+    install_timer = of_docs("install -m 0644 packaging/wrapd-backup.service").splitlines()
+    for line in install_timer:
+        if not line.startswith("install "):  # the files are there
+            said = lab.exec("sh", "-c", line)
+    assert "wrapd-backup.service" in said
+    # As at three o'clock: the timer's own unit, in its sandbox.
+    lab.exec("systemctl", "start", "wrapd-backup.service")
+    shown = lab.exec("systemctl", "show", "wrapd-backup", "--property=Result,ExecMainStatus")
+    assert shown.splitlines() == ["Result=success", "ExecMainStatus=0"]
+    found = lab.exec("find", "/var/lib/wrapd/backups", "-printf", "%f %u %g %m\n").splitlines()
+    assert re.fullmatch(r"backups wrapd wrapd 2750 wrapd-\d{8}T\d{6}Z\.db wrapd wrapd 600", " ".join(found))
+    assert "backup: ok: the newest of 1 is" in lab.wrapd("alice", "doctor")
+
+    # Another folder, as the page says.
+    drop_in = "/etc/systemd/system/wrapd-backup.service.d/override.conf"
+    lab.exec(
+        "sh", "-c", f"mkdir -p $(dirname {drop_in}) && cat > {drop_in} <<'END'\n{of_docs('[Service]', 'ini')}END"
+    )
+    lab.exec("install", "-d", "-o", "wrapd", "-g", "wrapd", "-m", "0700", "/srv/backups/wrapd")
+    lab.exec("systemctl", "daemon-reload")
+    lab.exec("systemctl", "start", "wrapd-backup.service")
+    assert len(lab.exec("ls", "/srv/backups/wrapd").splitlines()) == 1
+    assert len(lab.exec("ls", "/var/lib/wrapd/backups").splitlines()) == 1
+    lab.exec("rm", drop_in)
+    lab.exec("systemctl", "daemon-reload")
+
+    later = lab.new_job()
+    lab.wrapd("alice", "track", later)
+    lab.exec("/usr/bin/python3", "-c", END, told)
+    alerts = ("deliveries", "--job", told, "--json")
+    wait_until("its end is told", lambda: '"status": "sent"' in lab.wrapd("alice", *alerts))
+    said = lab.exec("sh", "-c", REFUSED, status=Exit.RUNNING)
+    assert "a daemon uses this database" in said
+
+    arrived = lab.journal("sink").count(told)
+    lab.exec("systemctl", "kill", "--signal=KILL", "wrapd")
+    said = lab.exec("sh", "-ec", of_docs("systemctl stop wrapd\nnewest="))
+    assert "1 alert sent since the backup will not be sent again" in said
+    assert f"wrapd track --project lab {later}" in said
+    wait_until("it is ready", lab.active)
+    found = lab.exec("find", "/var/lib/wrapd", "-maxdepth", "1", "-type", "f", "-printf", "%f %u %g %m\n")
+    for each in found.splitlines():
+        assert re.fullmatch(r"wrapd(\.db(-wal|-shm|\.lock)?|-replaced-\w+\.db) wrapd wrapd 660", each)
+    assert found.count("-replaced-") == 1
+    wait_until("its end is found again", lambda: lab.state(told) == "SUCCEED")
+    jobs = json.loads(lab.wrapd("alice", "jobs", "--json"))
+    assert {told, runs} <= {job["job_id"] for job in jobs}
+    assert later not in {job["job_id"] for job in jobs}
+    lab.wrapd("alice", "track", later)
+    wait_until("it goes on", lambda: lab.state(later) == "PROCESSING")
+    assert lab.journal("sink").count(told) == arrived
+    lab.wrapd("alice", "untrack", runs, later)
 
 
 def test_a_deleted_database_is_noticed_and_the_service_starts_again(lab: Lab) -> None:

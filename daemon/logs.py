@@ -99,6 +99,9 @@ class LogEvent(StrEnum):
     WEB_REFUSED = "web.refused"  # strangers: not HTTP, a wrong Host, or too much; logged once in ten seconds
     CALLBACK_TAKEN = "callback.taken"  # the service reports that a job ended; the job is polled at once
     CALLBACK_REFUSED = "callback.refused"  # a callback with a wrong or old signature; logged once in ten seconds
+    HEARTBEAT_FAILED = "heartbeat.failed"  # the dead man's switch could not be pinged; logged once until it can
+    HEARTBEAT_WITHHELD = "heartbeat.withheld"  # no progress, so no ping; logged once until there is progress again
+    HEARTBEAT_SENT = "heartbeat.sent"  # the first ping since the start, or since one failed or was withheld
     MANAGER_UNREACHED = "systemd.unreached"  # a message to systemd was lost; a start may time out
 
 

@@ -66,6 +66,9 @@ class Metrics:
             ["project"],
         )
         self.project_up = gauge("wrapd_project_up", "1 while a project's API answers, else 0", ["project"])
+        self.project_authorized = gauge(
+            "wrapd_project_authorized", "1 while the service accepts a project's credentials, else 0", ["project"]
+        )
         self.attempts = counter(
             "wrapd_attempts", "Attempts to deliver an alert, by channel and outcome", ["channel", "outcome"]
         )
@@ -85,6 +88,13 @@ class Metrics:
         )
         self.config_good_at = gauge(
             "wrapd_config_last_reload_success_timestamp_seconds", "When the config in use was read (Unix time)"
+        )
+        self.ready = gauge("wrapd_ready", "1 while /readyz says that jobs are polled and alerts sent, else 0")
+        self.heartbeats = counter(
+            "wrapd_heartbeats",
+            "Pings of the heartbeat that were due, by outcome: `sent`, `failed` (no success was answered), or "
+            "`withheld` for lack of progress",
+            ["outcome"],
         )
         self.defects = counter(
             "wrapd_defects", "Unexpected errors in wrapd itself, by part; please report them", ["part"]
@@ -112,6 +122,7 @@ class Metrics:
             self.price,
             self.request_rate,
             self.project_up,
+            self.project_authorized,
         ):
             with contextlib.suppress(KeyError):
                 each.remove(project)

@@ -18,6 +18,14 @@ from daemon.web import WebSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatSettings:
+    """The address of a dead man's switch, a secret, and the seconds between two pings."""
+
+    url: str = field(repr=False)
+    interval: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """Everything a daemon does. Durations are seconds."""
 
@@ -41,6 +49,7 @@ class Spec:
     """How long ended jobs and deliveries are kept; 0: forever."""
     covers: int = 0
     """Bytes that the covers of finished videos may take; 0: only those that messages show are fetched."""
+    heartbeat: HeartbeatSettings | None = None
     log_level: Level = "info"
     log_format: Format = "text"
     source: Mapping[str, object] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Generates the docs pages that come from the program itself, and config.example.toml; `--check` only compares.
+"""Generates the docs pages and other files that come from the program itself; `--check` only compares.
 
     python docs/generate.py [--check]
 
@@ -6,6 +6,7 @@ Their content is declared once, in the program: the config's schema, the comment
 statuses and keys of `--json`, the help of the commands, and the tables of channels, metrics and faults.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -20,11 +21,20 @@ if str(ROOT) not in sys.path:
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, wrapd  # noqa: E402 - a checkout need not be installed
 from daemon.config import schema_keys  # noqa: E402
 from daemon.config.example import example  # noqa: E402
+from daemon.config.json_schema import FILE_NAME, json_schema  # noqa: E402
 from daemon.config.keys import Key  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
 from daemon.logs import LogEvent  # noqa: E402
-from docs import pages_channels, pages_messages, pages_metrics, pages_simulator  # noqa: E402
+from docs import (  # noqa: E402
+    alert_rules,
+    grafana_board,
+    pages_channels,
+    pages_messages,
+    pages_metrics,
+    pages_monitoring,
+    pages_simulator,
+)
 from docs.paper import NOTE, comments, joined, table  # noqa: E402
 
 HELP_WIDTH = 78
@@ -35,6 +45,7 @@ def pages() -> dict[Path, str]:
     """Every generated page, by its path in the project."""
     return {
         Path("config.example.toml"): example(),
+        Path(FILE_NAME): json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n",
         Path("docs/config.md"): config_page(),
         Path("docs/cli.md"): cli_page(),
         Path("docs/events.md"): events_page(),
@@ -42,6 +53,9 @@ def pages() -> dict[Path, str]:
         Path("docs/messages.md"): pages_messages.page(),
         Path("docs/logs.md"): logs_page(),
         Path("docs/metrics.md"): pages_metrics.page(),
+        Path("packaging/prometheus/rules.yml"): alert_rules.rules_file(),
+        Path("packaging/grafana/wrapd.json"): grafana_board.board(),
+        Path("docs/monitoring.md"): pages_monitoring.page(),
         Path("docs/simulator.md"): pages_simulator.page(),
     }
 
@@ -59,6 +73,8 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 - Every command checks the whole file, but reads no secret that it does not need.
+- For editors, `wrapd config schema > config.schema.json` next to the file writes its JSON Schema (draft 2020-12),
+  which the first line of `wrapd config init` names: Taplo and Even Better TOML then complete keys and mark faults.
 """
 
 CLI_INTRO = """\

@@ -1,5 +1,8 @@
 """docs/metrics.md: the metrics of daemon/metrics.py."""
 
+from dataclasses import dataclass
+from functools import cache
+
 from daemon.metrics import Metrics
 from docs.paper import NOTE, joined, table
 
@@ -12,6 +15,8 @@ curl http://127.0.0.1:8787/metrics
 
 Programs on the same machine need no key; others need a token that may read. On a loopback address, the Host header
 must be one of its own names, that of `web.public_url` or one of `web.hosts` ([api.md](api.md)).
+
+[monitoring.md](monitoring.md) has rules that alert on them, and a Grafana board.
 
 Label values are names of projects or channels, or short words; no metric contains a job id, a URL or a secret. A
 counter comes with a gauge of its creation time (`…_created`), a histogram with `…_bucket`, `…_sum` and `…_count`.
@@ -27,39 +32,49 @@ LABELS = (
     ),
     ("`state`", "the job's new state; `other` for one that wrapd does not know"),
     ("`result`", "`ok` or `refused`"),
+    ("`outcome` of a heartbeat", "`sent`, `failed` or `withheld`; [monitoring.md](monitoring.md) explains them"),
     ("`status`", "`pending`, `sending`, `sent`, `held`, `dead` or `canceled`"),
 )
 
-QUESTIONS = """\
-## Worth alerting on
 
-| question | expression |
-|---|---|
-| Does a project's API answer? | `wrapd_project_up == 0` |
-| Are there more jobs than the request budget allows for? | `wrapd_poll_lateness_seconds > 60` |
-| Do alerts need attention? | `wrapd_deliveries{status=~"held\\|dead"} > 0` |
-| Was a changed config refused? | `wrapd_config_last_reload_successful == 0` |
-| Do writes to the database fail? | `increase(wrapd_store_errors_total[10m]) > 0` |
-| Is the daily backup missing? | `time() - wrapd_backup_timestamp_seconds > 172800` |
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """One metric: its attribute in `Metrics`, its name as Prometheus sees it, and its labels. A histogram's name
+    has no ending."""
 
-On a refused channel, one alert is `held` and the others are `pending` behind it.
+    attribute: str
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    about: str
 
-wrapd itself reports the first two, and held channels, to the `operators` of its config. Use `/healthz` and
-`/readyz` to check whether it runs at all.
-"""
+
+@cache
+def declared() -> tuple[Declared, ...]:
+    """All metrics, in the order of their declaration."""
+    found = []
+    for attribute, metric in vars(Metrics()).items():
+        if attribute == "registry":
+            continue
+        (family,) = metric.describe()
+        found.append(
+            Declared(
+                attribute=attribute,
+                name=f"{family.name}_total" if family.type == "counter" else family.name,
+                type=family.type,
+                labels=tuple(metric._labelnames),  # the library shows them nowhere else
+                about=family.documentation,
+            )
+        )
+    return tuple(found)
 
 
 def page() -> str:
     """The text of the page."""
-    rows = []
-    for name, metric in vars(Metrics()).items():
-        if name == "registry":
-            continue
-        (family,) = metric.describe()
-        shown = f"`{family.name}_total`" if family.type == "counter" else f"`{family.name}`"
-        labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # the library shows them nowhere else
-        rows.append((shown, family.type, labels or "none", family.documentation))
+    rows = [
+        (f"`{each.name}`", each.type, ", ".join(f"`{label}`" for label in each.labels) or "none", each.about)
+        for each in declared()
+    ]
     lines = ["# Metrics", "", NOTE, "", INTRO]
     lines += [*table(("metric", "type", "labels", "meaning"), rows)]
-    lines += ["## Labels", "", *table(("label", "values"), LABELS), QUESTIONS]
-    return joined(lines)
+    return joined([*lines, "## Labels", "", *table(("label", "values"), LABELS)])

@@ -9,11 +9,15 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import structlog
 from hypothesis import settings
 
 from daemon import logs
+from daemon.config import Config
+from daemon.config.json_schema import json_schema
+from daemon.config.keys import Parsing, Place
 from daemon.logs import MASKS
 from daemon.store import engine, migrate
 
@@ -116,6 +120,23 @@ def _own_logging() -> Iterator[None]:
         root.handlers[:] = [each for each in root.handlers if not isinstance(each, logs._Handler)]
         root.setLevel(logging.WARNING)
         own.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _accepted_configs_fit_the_schema() -> Iterator[None]:
+    """Check each config that a test has read without a fault against the JSON Schema: an editor must not mark what
+    wrapd accepts."""
+    schema, read = jsonschema_rs.Draft202012Validator(json_schema()), Config.read.__func__
+
+    def checked(cls: type[Config], tree: Any, place: Place, parsing: Parsing) -> Config:
+        config = read(cls, tree, place, parsing)
+        if not parsing.wrong:
+            schema.validate(tree)
+        return config
+
+    Config.read = classmethod(checked)
+    yield
+    Config.read = classmethod(read)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -11,7 +11,7 @@ from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
 from daemon.metastudio.settings import ProjectSettings
 from daemon.notify.transport import Channel
-from daemon.spec import Spec
+from daemon.spec import HeartbeatSettings, Spec
 from daemon.watch.wishes import DiscoverySettings
 from daemon.web import CallbackSettings, WebSettings
 
@@ -93,6 +93,7 @@ def _lines(old: Spec, new: Spec) -> Iterator[str]:
     yield from _channels(old, new)
     yield from _routes(old, new)
     yield from _web(old.web, new.web)
+    yield from _heartbeat(old.heartbeat, new.heartbeat)
 
 
 def _projects(old: Spec, new: Spec) -> Iterator[str]:
@@ -160,6 +161,12 @@ def _web(was: WebSettings | None, now: WebSettings | None) -> Iterator[str]:
     else:
         yield from _plain("", _WEB, was, now)
         yield from _hidden("web.token", was.token, now.token)
+
+
+def _heartbeat(was: HeartbeatSettings | None, now: HeartbeatSettings | None) -> Iterator[str]:
+    yield from _hidden("heartbeat.url", was and was.url, now and now.url)
+    if was is not None and now is not None:
+        yield from _changed("heartbeat.interval", _seconds(was.interval), _seconds(now.interval))
 
 
 def _added_or_removed(

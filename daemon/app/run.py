@@ -18,6 +18,7 @@ from daemon.app.ask_jobs import AskJobs
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
 from daemon.app.health import Pulse
+from daemon.app.heartbeat import HEARTBEAT_TICK, HeartbeatSender
 from daemon.app.hub import News
 from daemon.app.orphans import OrphanWatch
 from daemon.app.own_config import OwnConfig
@@ -103,6 +104,7 @@ class Daemon:
     _orphans: OrphanWatch = field(init=False)
     _schedule: Schedule = field(init=False)
     _pulse: Pulse = field(init=False)
+    _heartbeat: HeartbeatSender = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _moved: str | None = field(init=False, default=None)
     """What happened to the database's file if it is no longer the open one."""
@@ -242,6 +244,9 @@ class Daemon:
         self._orphans = OrphanWatch(self.spec, store=self.store, clock=self.clock, metrics=self.metrics)
         self.scope.follow(self._orphans.adopt)
         runtime.hub.listen(self._on_news)
+        self._heartbeat = HeartbeatSender(
+            self.spec.heartbeat, store=self.store, ready=self.ready, clock=self.clock, metrics=self.metrics
+        )
         self._schedule = self._ticks()
         self._pulse = Pulse(
             clock=self.clock,
@@ -283,6 +288,7 @@ class Daemon:
     def _adopt(self, spec: Spec) -> None:
         self.spec = spec
         self._pulse.send_timeout = spec.notify.send_timeout
+        self._heartbeat.adopt(spec.heartbeat)
 
     def _ticks(self) -> Schedule:
         schedule = Schedule(self.clock, defect=lambda tick, error: self.defects.note("schedule", error, task=tick))
@@ -295,8 +301,9 @@ class Daemon:
         schedule.every(CHANGES_TICK, "mutes", self.delivery.end_mutes)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
         schedule.every(RETENTION_TICK, "retention", self._prune)
+        schedule.every(HEARTBEAT_TICK, "heartbeat", self._heartbeat.tick)
         if self.notifier.watchdog_interval is not None:
-            schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
+            schedule.every(self.notifier.watchdog_interval / 3, "watchdog", self._feed_watchdog)
         return schedule
 
     def _web(self, listener: socket.socket) -> "WebServer":
@@ -438,11 +445,12 @@ class Daemon:
         else:
             self.reloader.ask()
 
-    async def _heartbeat(self) -> None:
+    async def _feed_watchdog(self) -> None:
         if self.alive().ok:
             self.notifier.watchdog()
 
     async def _metrics_text(self) -> bytes:
+        self.metrics.ready.set(self.ready().ok)
         backup = newest(self.store.path)
         self.metrics.backup_at.set(0 if backup is None else backup[0].timestamp())
         try:

@@ -12,7 +12,7 @@ from daemon.build.channels import channel, read_templates
 from daemon.build.projects import NO_ID, project_settings, read_ca_file, sdk_keys
 from daemon.build.reading import Reading
 from daemon.build.spec import NO_PROJECT, build_spec
-from daemon.build.web import web_settings
+from daemon.build.web import heartbeat_settings, web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
 from daemon.config.schema_keys import without_secrets
@@ -71,6 +71,10 @@ def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[
         base = {}
         if isinstance(web, dict):
             _read_each(web, ["web"], path.absolute().parent, reading)
+    heartbeat = tree.get("heartbeat")
+    alone, _ = examine({"heartbeat": heartbeat} if isinstance(heartbeat, dict) else {}, path)
+    if alone is not None and alone.heartbeat is not None:
+        reading.of(partial(heartbeat_settings, alone.heartbeat, environ))
     for kind in ("channels", "projects"):
         sections = tree.get(kind)
         for name, section in (sections if isinstance(sections, dict) else {}).items():
@@ -192,7 +196,7 @@ def _is_local(url: str) -> bool:
 
 def _holds_secrets(config: Config) -> bool:
     held: list[Secret | None] = [channel.url for channel in config.channels.values()]
-    held.append(config.web.token)
+    held += [config.web.token, None if config.heartbeat is None else config.heartbeat.url]
     for project in config.projects.values():
         held += [value for value in vars(project.auth).values() if isinstance(value, Secret)]
         held.append(None if project.callback is None else project.callback.signing_key)

@@ -7,7 +7,7 @@ from functools import partial
 from daemon.build.channels import channel
 from daemon.build.projects import discovery_settings, project_settings
 from daemon.build.reading import Reading
-from daemon.build.web import web_settings
+from daemon.build.web import heartbeat_settings, web_settings
 from daemon.config import Config, ConfigFaults, Fault
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.planning import Strategy
@@ -24,6 +24,9 @@ def build_spec(config: Config, environ: Mapping[str, str] = os.environ) -> Spec:
     projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
     channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}
     web = reading.of(partial(web_settings, config, environ)) if config.web.enabled else None
+    heartbeat = None
+    if config.heartbeat is not None:
+        heartbeat = reading.of(partial(heartbeat_settings, config.heartbeat, environ))
     if not config.projects:
         reading.faults.append(NO_PROJECT)
     if reading.faults:
@@ -48,6 +51,7 @@ def build_spec(config: Config, environ: Mapping[str, str] = os.environ) -> Spec:
         link_reminder=config.notify.link_reminder,
         keep=config.retention.keep,
         covers=config.retention.covers * 2**20,
+        heartbeat=heartbeat,
         log_level=config.log.level,
         log_format=config.log.format,
     )

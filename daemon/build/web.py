@@ -1,19 +1,25 @@
-"""Builds the web server's settings from the web and callback sections, resolving secrets."""
+"""Builds the settings of the web server and the heartbeat from their sections and those of callbacks, resolving
+secrets."""
 
 import os
 from collections.abc import Mapping
 from functools import partial
+from urllib.parse import urlsplit
 
 from daemon.build.reading import Reading
-from daemon.config import Callback, Config, ConfigFaults, Fault
+from daemon.config import Callback, Config, ConfigFaults, Fault, Heartbeat
+from daemon.config.values import web_address
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
+from daemon.spec import HeartbeatSettings
 from daemon.web import CallbackAuth, CallbackSettings, WebSettings
 from daemon.web.settings import callback_secret
 
 LEAST_KEY = 16
 """Minimum length of a callback key in characters."""
+_LEAST_TOKEN = 10
+"""Minimum length in characters of what may be the secret part of a heartbeat's path: a UUID, a token."""
 
 
 def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> WebSettings:
@@ -38,6 +44,18 @@ def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> Web
         link_life=config.notify.link_life,
         hosts=web.hosts,
     )
+
+
+def heartbeat_settings(heartbeat: Heartbeat, environ: Mapping[str, str] = os.environ) -> HeartbeatSettings:
+    """The heartbeat's settings. Raises ConfigFault, which does not show the URL."""
+    url = heartbeat.url.resolve(environ, place="heartbeat.url")
+    if web_address(url) is None or "@" in urlsplit(url).netloc or "#" in url:
+        raise ConfigFault(
+            'heartbeat.url: not a web address; write the one that the service shows, such as "https://hc-ping.com/…"'
+        )
+    parts = urlsplit(url)
+    MASKS.add([parts.path, *(each for each in parts.path.split("/") if len(each) >= _LEAST_TOKEN)])
+    return HeartbeatSettings(url=url, interval=heartbeat.interval)
 
 
 def callback_settings(

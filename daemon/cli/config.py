@@ -1,5 +1,6 @@
 """`wrapd config`: create and check a config."""
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from daemon.cli.session import config_path
 from daemon.cli.text import count
 from daemon.cli.units import stale
 from daemon.config.example import example
+from daemon.config.json_schema import json_schema
 from daemon.errors import ConfigFault
 
 
@@ -66,3 +68,13 @@ def check(ctx: click.Context) -> None:
     if heard.answer is not None:
         for line in heard.answer.difference() or ["the daemon runs with this config"]:
             output.line(line)
+
+
+@command.command("schema", short_help="Print the config's JSON Schema, for editors.")
+def schema() -> None:
+    """Print the config's JSON Schema (draft 2020-12).
+
+    Put it next to the config as config.schema.json, which the first line of `wrapd config init` names: editors
+    with Taplo or Even Better TOML then complete keys and mark faults.
+    """
+    click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))

@@ -4,7 +4,7 @@ Imports nothing above `domain`, `errors`, `logs` and `regions`; daemon/build tur
 """
 
 from daemon.config.checking import examine, load
-from daemon.config.delivery import Callback, Channel, Notify, Quiet, Retention, Route, Web
+from daemon.config.delivery import Callback, Channel, Heartbeat, Notify, Quiet, Retention, Route, Web
 from daemon.config.faults import ConfigFaults, Fault
 from daemon.config.file import locate, read_tree
 from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
@@ -21,6 +21,7 @@ __all__ = [
     "Database",
     "Discovery",
     "Fault",
+    "Heartbeat",
     "Log",
     "Notify",
     "PasswordAuth",

@@ -1,4 +1,5 @@
-"""The config sections for delivery: sending, channels, routes, quiet hours, callbacks, the web server, retention.
+"""The config sections for delivery: sending, channels, routes, quiet hours, callbacks, the web server, the
+heartbeat, retention.
 
 Never reads a file or a secret.
 """
@@ -305,6 +306,26 @@ class Web(Section):
         toml='["wrapd.internal"]',
         default=(),
         usual="none; on an address that other machines can reach, any name",
+    )
+
+
+class Heartbeat(Section):
+    """Pings to a dead man's switch, such as a check of Healthchecks or a push monitor of Uptime Kuma, which alerts
+    someone when they stop. Off without this section. wrapd pings only while it makes progress: its loop turns, due
+    jobs are polled, alerts are sent, and a commit to the database succeeds; see docs/monitoring.md."""
+
+    url: Secret = key(
+        secret,
+        "The address that the service shows for the check; everyone who knows it can ping. If wrapd makes no "
+        "progress, it says so at once to a check of Healthchecks (`/fail`) or a monitor of Uptime Kuma "
+        "(`status=down`).",
+        toml='{ env = "WRAPD_HEARTBEAT_URL" }',
+    )
+    interval: float = key(
+        duration(10, 86400),
+        "The time between two pings. Let the service wait for at least two of them before it alerts.",
+        toml='"1m"',
+        default="1m",
     )
 
 

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from daemon.config import schema_keys
+from daemon.config import json_schema, schema_keys
 from daemon.config.keys import Key
 
 _WIDTH = 100
@@ -20,8 +20,12 @@ _HEAD = (
     'A duration is written "100ms", "1s", "10m", "2h", "14d" or "1h30m". A secret (all keys, tokens, passwords '
     'and channel URLs) is written as "text", { env = "NAME" } for an environment variable, { file = "PATH" } for '
     'a file that contains only the secret, or { credential = "NAME" } for systemd\'s LoadCredential=. Relative '
-    "paths start from this file's folder."
+    "paths start from this file's folder.\n\n"
+    "The first line names a JSON Schema for editors, with which Taplo and Even Better TOML complete keys and mark "
+    f"faults; `wrapd config schema > {json_schema.FILE_NAME}` writes it."
 )
+_DIRECTIVE = f"#:schema ./{json_schema.FILE_NAME}"
+"""Editors look for it above everything but comments (https://taplo.tamasfe.dev/configuration/directives.html)."""
 _ACTIVE = {
     "": set(),
     "notify": {"send_timeout", "give_up_after", "link_margin", "link_life"},
@@ -35,7 +39,8 @@ _ACTIVE = {
 
 def example() -> str:
     """The text of the file."""
-    return "\n\n".join([_comment(_HEAD), *("\n".join(_part(part)) for part in schema_keys.parts())]) + "\n"
+    parts = ("\n".join(_part(part)) for part in schema_keys.parts())
+    return "\n\n".join([f"{_DIRECTIVE}\n{_comment(_HEAD)}", *parts]) + "\n"
 
 
 def _part(part: schema_keys.SectionDoc) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The building blocks of the config: sections, their keys, and the readers of values. Knows no section.
 
 A reader converts a value that TOML gives. It raises ValueError with the fault and its remedy; faults of what is
-inside the value it records.
+inside the value it records. Its shape says in the words of JSON Schema what it accepts, as far as these can.
 """
 
 import math
@@ -44,7 +44,21 @@ class Parsing:
 
 
 Read: TypeAlias = Callable[[object, Place, Parsing], T]
+Shape: TypeAlias = dict[str, object]
 _REQUIRED = object()
+
+
+def reader(**shape: object) -> Callable[[Read[T]], Read[T]]:
+    """Declares the shape of a reader."""
+    return values.shaped(**shape)
+
+
+def shape_of(read: Read[Any]) -> Shape:
+    """The shape of a reader. That of a section is a reference to the definition with its class's name."""
+    model = getattr(read, "__self__", None)
+    if isinstance(model, type) and issubclass(model, Section):
+        return {"$ref": f"#/$defs/{model.__name__}"}
+    return dict(vars(read)["shape"])
 
 
 class Key:
@@ -139,12 +153,20 @@ def section(model: type[S], *, default: object = _REQUIRED) -> S:
 
 def text(read: Callable[[str], T]) -> Read[T]:
     """Text that `read` converts or checks."""
-    return in_folder(lambda value, _: read(value))
+    return _of_text(lambda value, _: read(value), _text_shape(read))
 
 
 def in_folder(read: Callable[[str, Path], T]) -> Read[T]:
     """The same for a path that may be relative to the folder."""
+    return _of_text(read, _text_shape(read))
 
+
+def _text_shape(read: Callable[..., object]) -> Shape:
+    return {"type": "string", **getattr(read, "shape", {})}
+
+
+def _of_text(read: Callable[[str, Path], T], shape: Shape) -> Read[T]:
+    @reader(**shape)
     def of_text(value: object, _place: Place, parsing: Parsing) -> T:
         if not isinstance(value, str):
             raise ValueError("write text in quotes")  # noqa: TRY004 - faults of a config are ValueErrors
@@ -153,6 +175,7 @@ def in_folder(read: Callable[[str, Path], T]) -> Read[T]:
     return of_text
 
 
+@reader(type="boolean")
 def flag(value: object, _place: Place, _parsing: Parsing) -> bool:
     """True or false."""
     if not isinstance(value, bool):
@@ -163,6 +186,7 @@ def flag(value: object, _place: Place, _parsing: Parsing) -> bool:
 def number(*, above: float, most: float) -> Read[float]:
     """A number greater than `above`, of at most `most`."""
 
+    @reader(type="number", exclusiveMinimum=above, maximum=most)
     def of_number(value: object, _place: Place, _parsing: Parsing) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("write a number, without quotes")  # noqa: TRY004 - as above
@@ -180,6 +204,7 @@ def number(*, above: float, most: float) -> Read[float]:
 def whole(*, least: int, most: int) -> Read[int]:
     """A whole number within these bounds."""
 
+    @reader(type="integer", minimum=least, maximum=most)
     def of_number(value: object, _place: Place, _parsing: Parsing) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("write a whole number, without quotes")  # noqa: TRY004 - as above
@@ -196,6 +221,7 @@ def one_of(names: Iterable[T]) -> Read[T]:
     """One of these texts."""
     known = {str(each): each for each in names}
 
+    @reader(enum=[*known])
     def of_text(value: object, _place: Place, _parsing: Parsing) -> T:
         if isinstance(value, str) and value in known:
             return known[value]
@@ -207,7 +233,9 @@ def one_of(names: Iterable[T]) -> Read[T]:
 
 def some(read: Read[T], *, least: int = 0, most: int | None = None) -> Read[tuple[T, ...]]:
     """A list of what `read` reads, with so many entries."""
+    bounds = {"minItems": least} if most is None else {"minItems": least, "maxItems": most}
 
+    @reader(type="array", items=shape_of(read), **bounds)
     def of_list(value: object, place: Place, parsing: Parsing) -> tuple[T, ...]:
         if not isinstance(value, list | tuple):
             raise ValueError("write a list in brackets")  # noqa: TRY004 - as above
@@ -223,6 +251,7 @@ def some(read: Read[T], *, least: int = 0, most: int | None = None) -> Read[tupl
 def named(name: Callable[[str], str], read: Read[T]) -> Read[dict[str, T]]:
     """A table whose keys are checked by `name`, and whose values are read by `read`."""
 
+    @reader(type="object", propertyNames=_text_shape(name), additionalProperties=shape_of(read))
     def of_table(value: object, place: Place, parsing: Parsing) -> dict[str, T]:
         if not isinstance(value, dict):
             parsing.wrong.append(RawFault(place, "section"))
@@ -235,6 +264,7 @@ def named(name: Callable[[str], str], read: Read[T]) -> Read[dict[str, T]]:
     return of_table
 
 
+@reader(**secrets.SHAPE)
 def secret(value: object, _place: Place, parsing: Parsing) -> secrets.Secret:
     """A reference to a secret; see `secrets.parse`."""
     return secrets.parse(value, parsing.folder)
@@ -243,6 +273,7 @@ def secret(value: object, _place: Place, parsing: Parsing) -> secrets.Secret:
 def duration(low: float = 0, high: float = 0, *, or_off: bool = False) -> Read[float]:
     """A duration in seconds within these bounds, or any; with `or_off` also 0, for never."""
 
+    @values.shaped(**_text_shape(values.seconds))
     def check(raw: str) -> float:
         value = values.seconds(raw)
         if high == 0 or (or_off and value == 0):
@@ -256,6 +287,7 @@ def duration(low: float = 0, high: float = 0, *, or_off: bool = False) -> Read[f
     return text(check)
 
 
+@values.shaped(minLength=1)
 def path(value: str, folder: Path) -> str:
     """The path of a file, absolute."""
     if not value or "\0" in value:
@@ -265,6 +297,7 @@ def path(value: str, folder: Path) -> str:
     return str(folder / value)
 
 
+@values.shaped(minLength=1, maxLength=256)
 def header(value: str) -> str:
     """What may stand in a header."""
     if not value or len(value) > 256 or not value.isascii() or not value.isprintable():
@@ -272,6 +305,7 @@ def header(value: str) -> str:
     return value
 
 
+@values.shaped(minLength=1)
 def filled(value: str) -> str:
     """Any text except none."""
     if not value:

@@ -22,8 +22,10 @@ from daemon.config.keys import (
     key,
     number,
     one_of,
+    reader,
     secret,
     section,
+    shape_of,
     some,
     text,
     whole,
@@ -94,6 +96,7 @@ METHODS: dict[str, type[Auth]] = {"aksk": AkSkAuth, "token": TokenAuth, "passwor
 assert set(METHODS.values()) == set(get_args(Auth)), "every method has a row"
 
 
+@reader(oneOf=[shape_of(model.read) for model in METHODS.values()])
 def _auth(value: object, place: Place, parsing: Parsing) -> Auth:
     """The section of the method that its key `method` names."""
     if not isinstance(value, dict):

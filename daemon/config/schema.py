@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from daemon.config import values
-from daemon.config.delivery import Channel, Notify, Retention, Route, Web
+from daemon.config.delivery import Channel, Heartbeat, Notify, Retention, Route, Web
 from daemon.config.keys import (
     WORDS,
     YEARS,
@@ -200,6 +200,7 @@ class Config(Section):
     polling: Polling = section(Polling, default={})
     notify: Notify = section(Notify, default={})
     web: Web = section(Web, default={})
+    heartbeat: Heartbeat | None = section(Heartbeat, default=None)
     retention: Retention = section(Retention, default={})
     log: Log = section(Log, default={})
     projects: dict[str, Project] = key(named(values.name, Project.read), "", toml="", default={})

@@ -4,7 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.config.delivery import Callback, Channel, ChannelQuiet, Notify, Retention, Route, RouteQuiet, Web
+from daemon.config.delivery import (
+    Callback,
+    Channel,
+    ChannelQuiet,
+    Heartbeat,
+    Notify,
+    Retention,
+    Route,
+    RouteQuiet,
+    Web,
+)
 from daemon.config.keys import Key, Section, secret
 from daemon.config.projects import METHODS, Discovery, Project
 from daemon.config.schema import Config, Database, Log, Polling
@@ -29,6 +39,7 @@ _PARTS: tuple[tuple[str, str, type[Section]], ...] = (
     ("polling", "[polling]", Polling),
     ("notify", "[notify]", Notify),
     ("web", "[web]", Web),
+    ("heartbeat", "[heartbeat]", Heartbeat),
     ("retention", "[retention]", Retention),
     ("log", "[log]", Log),
     ("projects.NAME", "[projects.main]", Project),
@@ -45,12 +56,13 @@ _INNER: dict[tuple[type[Section], str], type[Section]] = {
     (Channel, "quiet"): ChannelQuiet,
     (Route, "quiet"): RouteQuiet,
 }
-"""Nested sections, which enable a feature by being present."""
-_OPTIONAL = set(_INNER.values())
+"""Nested sections."""
+_OPTIONAL = {*_INNER.values(), Heartbeat}
+"""Sections that enable a feature by being present."""
 _SECTIONS = {
     place.partition(".")[0].partition("[")[0]: model
     for place, _heading, model in _PARTS
-    if place and model not in _OPTIONAL
+    if place and model not in _INNER.values()
 }
 _NAMED = {"projects", "channels"}
 _HIDDEN = {"env": "NOT_SHOWN"}

@@ -32,6 +32,25 @@ class SecretSource(StrEnum):
     CREDENTIAL = "credential"  # in systemd's $CREDENTIALS_DIRECTORY
 
 
+SHAPE: dict[str, object] = {
+    "anyOf": [
+        {"type": "string", "pattern": r"\S"},
+        {
+            "type": "object",
+            "properties": {
+                source.value: {"type": "string", "minLength": 1}
+                for source in SecretSource
+                if source is not SecretSource.TEXT
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+    ]
+}
+"""What `parse` accepts, in the words of JSON Schema and as far as these can say it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A reference to a secret. `where` is the variable, path or name, or the text itself for

@@ -7,10 +7,10 @@ import difflib
 import ipaddress
 import re
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
@@ -19,6 +19,8 @@ from daemon.domain.states import State
 from daemon.domain.text import MAX_WORD
 from daemon.masks import MASKS
 from daemon.regions import REGIONS
+
+T = TypeVar("T")
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))", re.ASCII)
@@ -30,6 +32,7 @@ _USERINFO = re.compile(r"(//).*@", re.DOTALL)
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
 _AUTHORITY = re.compile(r"(?:\[([^\[\]%]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", re.ASCII)
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _SQLITE = "sqlite:///"
 
 LISTED_KINDS = ("avatar", "photo")
@@ -38,6 +41,22 @@ UNLISTED_KINDS = ("business_card", "photo_detection", "picture_modeling")
 """The other kinds."""
 MAX_PATTERN = 200
 """Maximum length of a name pattern."""
+
+
+_JOB_EVENTS = [event.value for event in JOB_EVENTS]
+_EVENTS = [event.value for event in Event]
+_TEMPLATES = [*_EVENTS, "digest", "*"]
+
+
+def shaped(**shape: object) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Declares which texts a parser accepts, in keywords of JSON Schema and as far as these can say it. What the
+    parser accepts must fit."""
+
+    def mark(parse: Callable[..., T]) -> Callable[..., T]:
+        vars(parse)["shape"] = shape
+        return parse
+
+    return mark
 
 
 class Listen(NamedTuple):
@@ -70,6 +89,7 @@ def suggestion(wrong: str, right: Iterable[str]) -> str:
     return f"choose one of {', '.join(sorted(names))}" if names else "there is none yet"
 
 
+@shaped(pattern=r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$")
 def seconds(text: str) -> float:
     """A duration such as "100ms", "1s", "10m", "2h", "14d" or "1h30m", in seconds; at most 3650d."""
     parts = _DURATION.findall(text)
@@ -98,6 +118,7 @@ def spoken(duration: float) -> str:
     return text or "0s"
 
 
+@shaped(pattern=f"^{_NAME.pattern}$")
 def name(text: str) -> str:
     """The name of a project or a channel."""
     if _NAME.fullmatch(text) is None:
@@ -105,6 +126,7 @@ def name(text: str) -> str:
     return text
 
 
+@shaped(pattern=f"^{_PROJECT_ID.pattern}$")
 def project_id(text: str) -> str:
     """A MetaStudio project id."""
     if _PROJECT_ID.fullmatch(text) is None:
@@ -115,6 +137,7 @@ def project_id(text: str) -> str:
     return text
 
 
+@shaped(enum=[*REGIONS])
 def region(text: str) -> str:
     """The name of a region of `REGIONS`."""
     if text not in REGIONS:
@@ -150,6 +173,7 @@ def web_address(text: str) -> SplitResult | None:
     return parts if usable and 0 < int(port or 1) <= _MOST_PORT else None
 
 
+@shaped(pattern="^https?://.")
 def endpoint(text: str) -> str:
     """The base URL of an API, https:// or http:// to this machine, without a trailing slash."""
     parts = web_address(text)
@@ -165,6 +189,7 @@ def endpoint(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+@shaped(pattern=".:[0-9]{1,5}$")
 def listen(text: str) -> Listen:
     """An address to listen on, "HOST:PORT"."""
     host, colon, port = text.rpartition(":")
@@ -177,6 +202,7 @@ def listen(text: str) -> Listen:
     return Listen(host, int(port))
 
 
+@shaped(minLength=1)
 def timezone(text: str) -> str:
     """The name of a time zone in the tz database."""
     try:
@@ -190,40 +216,42 @@ def timezone(text: str) -> str:
     return text
 
 
+@shaped(enum=_JOB_EVENTS)
 def job_event(text: str) -> Event:
     """An event that a route can name."""
     if text in {event.value for event in OPERATOR_EVENTS}:
         raise ValueError(f"{shown(text)} is an operator event; list its channels in `operators` instead")
-    names = [event.value for event in JOB_EVENTS]
-    if text not in names:
-        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
+    if text not in _JOB_EVENTS:
+        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, _JOB_EVENTS)}")
     return Event(text)
 
 
+@shaped(enum=_EVENTS)
 def any_event(text: str) -> Event:
     """Any event, including operator events."""
-    names = [event.value for event in Event]
-    if text not in names:
-        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
+    if text not in _EVENTS:
+        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, _EVENTS)}")
     return Event(text)
 
 
+@shaped(enum=_TEMPLATES)
 def template_name(text: str) -> str:
     """What a template can be for: an event, `digest`, or `*` for all others."""
-    names = [*(event.value for event in Event), "digest", "*"]
-    if text not in names:
-        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
+    if text not in _TEMPLATES:
+        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, _TEMPLATES)}")
     return text
 
 
+@shaped(pattern=f"^{_CLOCK.pattern}$")
 def clock_time(text: str) -> time:
     """A time of the day, "HH:MM"."""
-    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text, re.ASCII)
+    found = _CLOCK.fullmatch(text)
     if found is None:
         raise ValueError(f'{shown(text)} is not a time of day; write "00:00" to "23:59"')
     return time(int(found[1]), int(found[2]))
 
 
+@shaped(pattern="^https?://.")
 def public_url(text: str) -> str:
     """The daemon's public http(s) address, with or without a path; trailing slashes are removed."""
     parts = web_address(text)
@@ -236,6 +264,7 @@ def public_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
+@shaped(minLength=1)
 def host_name(text: str) -> str:
     """The name or address of a host, without a port, in lower case."""
     name = text.strip().lower().removesuffix(".").removeprefix("[").removesuffix("]")
@@ -244,6 +273,7 @@ def host_name(text: str) -> str:
     return name
 
 
+@shaped(enum=[*LISTED_KINDS, *UNLISTED_KINDS])
 def kind(text: str) -> str:
     """Any kind of job."""
     if text not in (*LISTED_KINDS, *UNLISTED_KINDS):
@@ -253,6 +283,7 @@ def kind(text: str) -> str:
     return text
 
 
+@shaped(pattern=f"^{_SQLITE}.")
 def database_url(text: str, folder: Path | None = None) -> str:
     """The database as an absolute SQLite URL; a relative path starts from `folder`, that of the config file."""
     path = text.removeprefix(_SQLITE)
@@ -265,6 +296,7 @@ def database_url(text: str, folder: Path | None = None) -> str:
     return _SQLITE + str((folder or Path()).absolute() / path)
 
 
+@shaped(enum=[*LISTED_KINDS])
 def listed_kind(text: str) -> str:
     """A kind of job that can be discovered."""
     if text in UNLISTED_KINDS:
@@ -277,6 +309,7 @@ def listed_kind(text: str) -> str:
     return text
 
 
+@shaped(enum=[*State.__members__])
 def state(text: str) -> State:
     """A job state, as named in the service's API document."""
     if text not in State.__members__:
@@ -284,6 +317,7 @@ def state(text: str) -> State:
     return State(text)
 
 
+@shaped(pattern=r"\S", maxLength=MAX_WORD)
 def word(text: str) -> str:
     """A tag or a batch."""
     if not text.strip() or len(text) > MAX_WORD or not text.isprintable():
@@ -291,6 +325,7 @@ def word(text: str) -> str:
     return text.strip()
 
 
+@shaped(minLength=1, maxLength=MAX_PATTERN)
 def pattern(text: str) -> str:
     """A name pattern: `*` stands for any characters, `?` for one, `[ab]` for a or b."""
     if not text or len(text) > MAX_PATTERN:

@@ -41,6 +41,10 @@ class Statuses(TransactionPart):
         """Replace the report on the project by `facts`, as of `at`."""
         self._connection.execute(_SET_STATUS, {"project": project, "facts": facts, "at": at})
 
+    def prove(self) -> None:
+        """Write without changing anything, which fails on a full disk."""
+        self._connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+
     def all(self) -> dict[ProjectName, Status]:
         """Return the last report on each project, including those that the config no longer has."""
         return {

@@ -53,6 +53,8 @@ class Outcomes:
         self._kinds = kinds
         self._up = context.metrics.project_up.labels(context.project)
         self._up.set(1)
+        self._authorized = context.metrics.project_authorized.labels(context.project)
+        self._authorized.set(1)
 
     @property
     def doubtful(self) -> bool:
@@ -115,6 +117,7 @@ class Outcomes:
         alone = about is not None and len(self._context.agenda) <= 1
         now, by_service = self._context.clock.monotonic(), error.by_service
         if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
+            self._authorized.set(0)
             self.tell(Event.AUTH_FAILED, reason=str(error))
 
     def _query_failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
@@ -148,8 +151,10 @@ class Outcomes:
     def reached(self, watched: Watched | None = None) -> None:
         """Note that the service answered; about `watched`, if the answer was about one job."""
         self.answered_last = watched or self.answered_last
-        if self.refusals.answered() and not self.health.down:
-            self._report_recovered()
+        if self.refusals.answered():
+            self._authorized.set(1)
+            if not self.health.down:
+                self._report_recovered()
         if self.health.failures:
             self._report_health(self.health.succeeded())
 

@@ -102,6 +102,30 @@ def test_secrets_of_the_web_are_masked(tmp_path: Path) -> None:
     assert MASKS.apply(f"{KEY} {TOKEN}") == "*** ***"
 
 
+PING = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
+HEARTBEAT = '[heartbeat]\nurl = { env = "PING" }\n'
+
+
+def test_the_heartbeats_address_is_masked_in_every_part(tmp_path: Path) -> None:
+    url = f"https://checks.example.com/ping/{PING}"
+    path = written(tmp_path, BASE + CHANNEL + HEARTBEAT)
+    plan = build_spec(load(path), {"PING": url})
+    assert plan.heartbeat is not None
+    assert (plan.heartbeat.url, plan.heartbeat.interval) == (url, 60)
+    assert PING not in repr(plan)
+    assert PING not in MASKS.apply(f"GET /ping/{PING}/fail; {url}; id={PING}")
+
+
+@pytest.mark.parametrize(
+    "url", ["hc-ping.com/x", "ftp://hc-ping.com/x", "https://u:p@h.example/x", "https://h/#x"]
+)
+@pytest.mark.parametrize("other", ["", "[polling]\nx = 1\n"])
+def test_an_address_that_cannot_be_pinged_is_a_fault(tmp_path: Path, url: str, other: str) -> None:
+    faults = told(tmp_path, BASE + CHANNEL + HEARTBEAT + other, {"PING": url})
+    assert [fault for fault in faults if fault.startswith("heartbeat.url: not a web address")]
+    assert url not in str(faults)
+
+
 def told(tmp_path: Path, text: str, environ: dict[str, str]) -> list[str]:
     with pytest.raises(ConfigFault) as caught:
         check_config(written(tmp_path, text), environ)

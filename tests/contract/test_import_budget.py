@@ -91,6 +91,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "callback-url": ("callback-url --help", LOGS),
     "config": ("config --help", LOGS),
     "config check": ("config check", CHANNELS),
+    "config schema": ("config schema", LOGS),
     "config init": ("config init --stdout", LOGS),
     "reload": ("reload", STORE),
     "db": ("db --help", LOGS),

@@ -11,12 +11,13 @@ ROOT = Path(__file__).parents[2]
 """The root of the checkout."""
 
 
-def need(name: str) -> str:
-    """Return the path of a program: next to this Python first, then on PATH. Skips the test if there is none."""
+def need(name: str, *, package: str = "") -> str:
+    """Return the path of a program: next to this Python first, then on PATH. Skips the test if there is none;
+    `package` says where it is to be had, if its name does not."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        pytest.skip(f"needs the program {name}")
+        pytest.skip(f"needs the program {name}" + (f", in Debian's package {package}" if package else ""))
     return found
 
 

@@ -36,6 +36,7 @@ SECTIONS = {
             "polling",
             "notify",
             "web",
+            "heartbeat",
             "retention",
             "log",
             "projects",
@@ -77,7 +78,10 @@ def test_the_example_sets_the_defaults_and_loads(tmp_path: Path) -> None:
 
 
 def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_path: Path) -> None:
-    lines = [re.sub(r"^# (\w+ = |\[(?:projects|channels|routes))", r"\1", line) for line in example().splitlines()]
+    lines = [
+        re.sub(r"^# (\w+ = |\[(?:projects|channels|routes|heartbeat))", r"\1", line)
+        for line in example().splitlines()
+    ]
     taken = [line for line, old in zip(lines, example().splitlines(), strict=True) if line != old]
     assert len(taken) >= 35
     path = tmp_path / "wrapd.toml"
@@ -94,6 +98,8 @@ def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_pat
     assert project.callback is not None
     assert project.callback.auth == "mss_a"
     assert config.notify.link_reminder == 4 * 3600
+    assert config.heartbeat is not None
+    assert config.heartbeat.interval == 60
     assert config.channel("editors").fallback == "mail"
     assert config.channel("editors").quiet is not None
     assert config.routes[0].labels == ("Episode *",)
@@ -104,8 +110,15 @@ def test_a_section_that_turns_something_on_is_commented_out(tmp_path: Path) -> N
     path = tmp_path / "wrapd.toml"
     path.write_text(example())
     config = load(path)
-    for section in ("projects.main.discovery", "projects.main.callback", "channels.editors.quiet", "routes.quiet"):
+    for section in (
+        "heartbeat",
+        "projects.main.discovery",
+        "projects.main.callback",
+        "channels.editors.quiet",
+        "routes.quiet",
+    ):
         assert f"# [{section}]" in example().splitlines()
+    assert config.heartbeat is None
     assert config.project("main").discovery is None
     assert config.project("main").callback is None
     assert config.channel("editors").quiet is None

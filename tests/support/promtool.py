@@ -1,0 +1,87 @@
+"""Prometheus' own program judges what a real daemon says: the format of its metrics, and which alerts they raise.
+
+Needs promtool, which is in Debian's package `prometheus`; `.ci/run` fetches it.
+"""
+
+import json
+import math
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.programs import ROOT, need, run
+
+RULES = ROOT / "packaging" / "prometheus" / "rules.yml"
+QUIET_MINUTES = 20
+"""How long the first scrape is held: a wrapd in good order."""
+HELD_MINUTES = 100
+"""How long the last scrape is held: longer than any rule waits."""
+
+
+def promtool() -> str:
+    """The program, or the test is skipped."""
+    return need("promtool", package="prometheus")
+
+
+def check_metrics(text: str) -> str:
+    """What promtool has to say about a scrape; empty if nothing."""
+    ended = subprocess.run(
+        [promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+    return ended.stdout + ended.stderr
+
+
+def series(text: str) -> dict[str, float]:
+    """The samples of a scrape by their series in Prometheus' notation."""
+    return {
+        f"{sample.name}{{{', '.join(f'{name}={json.dumps(value)}' for name, value in sample.labels.items())}}}": (
+            sample.value
+        )
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def fired(folder: Path, scrapes: Sequence[str]) -> set[str]:
+    """The alerts that fire if Prometheus sees these scrapes: the first for `QUIET_MINUTES`, then one a minute,
+    then the last for `HELD_MINUTES`. An empty scrape is one without an answer."""
+    seen = [series(each) for each in scrapes]
+    minutes = [*[seen[0]] * QUIET_MINUTES, *seen[1:], *[seen[-1]] * HELD_MINUTES]
+    case = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": name, "values": " ".join(_value(each.get(name)) for each in minutes)}
+                    for name in sorted(set().union(*seen))
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname) (max_over_time(ALERTS{alertstate="firing"}[1d]))',
+                        "eval_time": f"{len(minutes)}m",
+                        "exp_samples": [],
+                    }
+                ],
+            }
+        ],
+    }
+    path = folder / "case.yml"
+    path.write_text(json.dumps(case))  # JSON is YAML too
+    return set(_names(run(promtool(), "test", "rules", path).stdout))
+
+
+def _value(value: float | None) -> str:
+    return "_" if value is None or math.isnan(value) else f"{value:.17g}"
+
+
+def _names(said: str) -> Iterator[str]:
+    """The alerts in promtool's report of a test that expected none."""
+    if "SUCCESS" in said:
+        return
+    assert "got:" in said, said
+    for part in said.partition("got:")[2].split('alertname="')[1:]:
+        yield part.partition('"')[0]

@@ -49,7 +49,9 @@ def command(
 ) -> None:
     """Mute alerts for a while: they are kept, and sent together at the end, or dropped. Needs no running daemon.
 
-    Applies to alerts to come and to those not sent yet. Where several mutes cover an alert, it waits for the last.
+    Applies to alerts to come and to those not sent yet, by what fits when they would be sent: a job that gets the
+    tag or batch is muted too, one that loses it no longer. Where several mutes cover an alert, it waits for the
+    last.
     `deliveries retry ID` and `deliveries resend` send at once despite a mute. Jobs are watched as ever.
     """
     if ctx.invoked_subcommand is not None:

@@ -83,7 +83,7 @@ def command(
     output.line(f"#{row.id}: {_subject(row)} is muted until {moment(row.until)}{waiting}")
     output.line(f"Its alerts are {_BECOME[row.then]} then; `wrapd mute end {row.id}` ends it now")
     if not known:
-        click.echo(f"No job has this {row.scope} yet.", err=True)
+        output.hint(f"No job has this {row.scope} yet.")
 
 
 def _wish(
@@ -140,7 +140,7 @@ def list_mutes(ctx: click.Context, everything: bool, as_json: bool) -> None:
         Column(title="ALERTS"),
         Column(title="THEN", spare=2),
         Column(title="SINCE", spare=1),
-        Column(title="BY", gives=True, least=8),
+        Column(title="BY", below=True),
         Column(title="COMMENT", below=True, free=True),
     ]
     cells = [_cells(row, kept.get(row.id, 0), now) for row in rows]

@@ -50,7 +50,7 @@ commands = {
     "callback-url": "Print the callback_url to give to MetaStudio.",
     "config": "Create or check the config.",
     "reload": "Make the running daemon read its config again.",
-    "db": "Upgrade, check, back up or restore the database.",
+    "db": "Upgrade, check, back up, restore or prune the database.",
     "doctor": "Check the entire installation and say what to fix.",
     "completion": "Print a Tab completion script: bash, zsh, fish.",
     "sim": "Serve a simulated MetaStudio until Ctrl-C.",
@@ -196,11 +196,12 @@ def _complain(message: str, *, usage: click.Context | None = None) -> None:
     import logging  # noqa: PLC0415 - for errors only
 
     from daemon import logs  # noqa: PLC0415
+    from daemon.cli.output import fit  # noqa: PLC0415
     from daemon.cli.text import clean  # noqa: PLC0415
 
     lines = [clean(line) for line in message.splitlines()] or ["something went wrong"]
-    hint = f"\nTry `{usage.command_path} --help`." if usage is not None else ""
-    text = f"wrapd: {chr(10).join(lines)}{hint}"
+    advice = f"\nTry `{usage.command_path} --help`." if usage is not None else ""
+    text = fit(f"wrapd: {chr(10).join(lines)}{advice}", sys.stderr)
     if logs.is_journal(sys.stderr):
         text = logs.prefixed(text, logging.ERROR)
     with contextlib.suppress(OSError, ValueError):

@@ -18,8 +18,9 @@ import click
 from daemon import __version__
 from daemon.app import control_client
 from daemon.app.control_address import identity
+from daemon.cli import output
 from daemon.cli.session import config_path
-from daemon.cli.text import clean, moment
+from daemon.cli.text import moment
 from daemon.config import Config, examine, load, read_tree
 from daemon.errors import ConfigFault
 
@@ -139,7 +140,7 @@ def running_config(ctx: click.Context, *about: str) -> Iterator[Config]:
 
 def note(text: str) -> None:
     """Print one line to standard error."""
-    click.echo(clean(text), err=True)
+    output.hint(text)
 
 
 def note_silence(heard: Heard) -> None:

@@ -4,7 +4,6 @@ import click
 
 from daemon.cli import output
 from daemon.cli.session import config_of, json_option, project_of
-from daemon.cli.text import clean
 
 
 @click.command("callback-url")
@@ -31,4 +30,4 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
     output.line(url)
     signed = settings.auth is CallbackAuth.MSS_A
     key = f", key = the key of projects.{name}.callback" if signed else " and no key"
-    click.echo(clean(f"in the job's callback_config: this URL, auth_type = {auth_type}{key}"), err=True)
+    output.hint(f"in the job's callback_config: this URL, auth_type = {auth_type}{key}")

@@ -1,16 +1,19 @@
-"""`wrapd db`: upgrade, check, back up and restore the database."""
+"""`wrapd db`: upgrade, check, back up, restore and prune the database."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli import output
-from daemon.cli.numbers import Count
+from daemon.cli.choosing import confirmed
+from daemon.cli.numbers import Count, Duration
 from daemon.cli.progress import progress
-from daemon.cli.session import CLOCK, agreed, config_of, daemon_runs, existing_database
-from daemon.cli.text import count
+from daemon.cli.session import CLOCK, agreed, config_of, daemon_runs, existing_database, opened, who
+from daemon.cli.text import about, count, stamp
+from daemon.domain.actions import Action
 from daemon.errors import AlreadyRunning, DatabaseFault, UsageFault
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ _MOST = 20
 
 @click.group("db")
 def command() -> None:
-    """Upgrade, check, back up or restore the database."""
+    """Upgrade, check, back up, restore or prune the database."""
 
 
 @command.command("upgrade", short_help="Upgrade the database to this program's schema.")
@@ -147,3 +150,43 @@ def _told(done: "Restored") -> Iterator[str]:
             yield f"  wrapd track --project {project} {job_id}"
         if len(done.since.active) > _MOST:
             yield f"  and {len(done.since.active) - _MOST} more, in the replaced database"
+
+
+@command.command("prune", short_help="Delete old records now, as the daemon does in time.")
+@click.option(
+    "--older-than",
+    type=Duration(least=86400.0),
+    metavar="DURATION",
+    help='Records that were done so long ago, such as "90d". [default: retention.keep of the config]',
+)
+@click.option("--yes", is_flag=True, help="Delete without asking; required without a terminal.")
+@click.pass_context
+def prune(ctx: click.Context, older_than: float | None, yes: bool) -> None:
+    """Delete old records now: alerts that were sent or canceled, ended jobs with all that belongs to them, and
+    records of actions. What is unsent, dead or tracked stays however old it is. The daemon may run, and does this
+    itself after retention.keep.
+
+    The file keeps its size; new records use the space.
+    """
+    config = config_of(ctx)
+    existing_database(config)
+    keep = config.retention.keep if older_than is None else older_than
+    if not keep:
+        raise UsageFault("how old? retention.keep is off, so nothing is ever old; give --older-than, such as 365d")
+    done, now, by = 0, CLOCK.now(), who()
+    before = now - timedelta(seconds=keep)
+    with opened(config) as store:
+        total = store.read(lambda tx: tx.retention.old(before=before))
+        after = f"They are older than {about(keep)}, and cannot be restored"
+        if not confirmed(total, "record", doing="delete up to", yes=yes, more=after):
+            output.line("nothing was deleted")
+            return
+        with progress("Deleting") as step:
+            while deleted := store.write_now(lambda tx: tx.retention.prune(before=before)):
+                done += deleted
+                if step is not None:
+                    step(done, max(done, total))
+        if done:
+            said = {"before": stamp(before)}
+            store.write_now(lambda tx: tx.actions.note(Action.PRUNE, who=by, at=now, count=done, details=said))
+    output.line(f"{count(done, 'record')} deleted" if done else f"nothing is older than {about(keep)}")

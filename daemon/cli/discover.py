@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
 from daemon.cli import output
 from daemon.cli.notices import paused
 from daemon.cli.output import Column, Facts
@@ -159,7 +157,7 @@ def _by_daemon(store: "Store", project: ProjectName, wish: "Wish", pid: int) -> 
     except KeyboardInterrupt:
         _withdraw(store, row)
         with suppress(OSError):
-            click.echo("withdrawn; jobs that the daemon has added by now stay tracked", err=True)
+            output.hint("withdrawn; jobs that the daemon has added by now stay tracked")
         raise
     result = done.result or {}
     jobs = result.get("jobs")

@@ -49,7 +49,9 @@ def command(
 ) -> None:
     """Mute alerts for a while: they are kept, and sent together at the end, or dropped. Needs no running daemon.
 
-    Applies to alerts to come and to those not sent yet. Where several mutes cover an alert, it waits for the last.
+    Applies to alerts to come and to those not sent yet, by what fits when they would be sent: a job that gets the
+    tag or batch is muted too, one that loses it no longer. Where several mutes cover an alert, it waits for the
+    last.
     `deliveries retry ID` and `deliveries resend` send at once despite a mute. Jobs are watched as ever.
     """
     if ctx.invoked_subcommand is not None:
@@ -81,7 +83,7 @@ def command(
     output.line(f"#{row.id}: {_subject(row)} is muted until {moment(row.until)}{waiting}")
     output.line(f"Its alerts are {_BECOME[row.then]} then; `wrapd mute end {row.id}` ends it now")
     if not known:
-        click.echo(f"No job has this {row.scope} yet.", err=True)
+        output.hint(f"No job has this {row.scope} yet.")
 
 
 def _wish(
@@ -138,7 +140,7 @@ def list_mutes(ctx: click.Context, everything: bool, as_json: bool) -> None:
         Column(title="ALERTS"),
         Column(title="THEN", spare=2),
         Column(title="SINCE", spare=1),
-        Column(title="BY", gives=True, least=8),
+        Column(title="BY", below=True),
         Column(title="COMMENT", below=True, free=True),
     ]
     cells = [_cells(row, kept.get(row.id, 0), now) for row in rows]

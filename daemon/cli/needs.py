@@ -44,8 +44,9 @@ def command(ctx: click.Context, *, since: datetime | None, limit: int, as_json: 
     expired or overdue; videos that nobody has opened and whose links expire within a day; projects paused for more
     than a day. Needs no running daemon.
 
-    A failed, lost or expired job leaves the list after a day, or once `wrapd note` has put a note on it. Whether a
-    video was opened is known only with wrapd's own links (web.public_url).
+    A failed, lost or expired job leaves the list after a day, or once `wrapd note` has put a note on it. What is
+    muted is left out until its mute ends. Whether a video was opened is known only with wrapd's own links
+    (web.public_url).
 
     The exit status is 1 if anything needs a person, 0 if nothing does.
     """
@@ -86,7 +87,13 @@ def _show(found: views.Needs, now: datetime, *, several: bool) -> None:
     output.table(columns, [list(_cells(each, now)) for each in found.items], empty="Nothing needs you.")
     rest = found.count - len(found.items)
     more = "" if found.complete else ", perhaps more"
-    output.notes([f"{rest} more{more}: `wrapd needs --limit {found.count}` lists them." if rest else None])
+    muted = f"{found.muted} more {'is' if found.muted == 1 else 'are'} muted: `wrapd mute list` shows until when."
+    output.notes(
+        [
+            f"{rest} more{more}: `wrapd needs --limit {found.count}` lists them." if rest else None,
+            muted if found.muted else None,
+        ]
+    )
 
 
 def _cells(need: views.Need, now: datetime) -> Iterator[str]:

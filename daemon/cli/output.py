@@ -12,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 import click
 
@@ -126,8 +127,21 @@ def carries(text: str) -> bool:
 
 
 def line(text: str = "") -> None:
-    """Write one line of plain text."""
-    click.echo(clean(text))
+    """Write one line of plain text; on a terminal on as many as it needs, broken at spaces."""
+    click.echo(hanging("", clean(text)))
+
+
+def hint(text: str) -> None:
+    """Write one line to standard error in the same way."""
+    click.echo(fit(clean(text), sys.stderr), err=True)
+
+
+def fit(text: str, stream: TextIO) -> str:
+    """`text`; for a terminal with its lines broken at spaces to fit it."""
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+        return text
+    columns = shutil.get_terminal_size().columns
+    return "\n".join(part for each in text.split("\n") for part in wrapped(each, columns))
 
 
 def notes(texts: Iterable[str | None]) -> None:

@@ -10,8 +10,6 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-import click
-
 from daemon.cli import output
 from daemon.cli.session import is_terminal
 from daemon.errors import UsageFault
@@ -95,7 +93,7 @@ def note_rest(pages: Pages[T], count: "Counter", *, newest: bool, as_json: bool)
     """On a terminal, say how many rows were left out; anywhere, that a search stopped early. `count` counts
     matching rows up to its argument."""
     if pages.gave_up:
-        click.echo(f"only the first {pages.searched:,} rows were searched; --all searches all", err=True)
+        output.hint(f"only the first {pages.searched:,} rows were searched; --all searches all")
     elif is_terminal() and not as_json and (more := pages.left_out(count)) is not None:
         how = ", all older; --limit N shows the newest N" if newest else "; --limit N shows the first N"
         output.line(f"{more}{how}, --all shows all")

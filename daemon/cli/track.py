@@ -120,7 +120,7 @@ def command(
     for each in done:
         output.line(f"{each.job_id}: {_sentence(each)}")
     if any(each.tracked.tracking is Tracking.ACTIVE for each in done) and not daemon_runs(config):
-        click.echo("No daemon uses this database: they are polled once `wrapd run` is started.", err=True)
+        output.hint("No daemon uses this database: they are polled once `wrapd run` is started.")
     return int(Exit.OK)
 
 

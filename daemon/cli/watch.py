@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from daemon import views
-from daemon.cli import INTERRUPTED
+from daemon.cli import INTERRUPTED, output
 from daemon.cli.choosing import Followable
 from daemon.cli.filters import Word
 from daemon.cli.numbers import Duration
@@ -113,7 +113,7 @@ def _followed(source: Source, show: Show, *, patience: float, live: bool, once: 
     status = INTERRUPTED if reason == "interrupted" else views.status_of(job.outcome for job in jobs.values())
     show.end(jobs, CLOCK.now(), reason, status)
     if reason == "timeout":
-        click.echo(f"Some jobs still run after {about(patience)}. They stay tracked.", err=True)
+        output.hint(f"Some jobs still run after {about(patience)}. They stay tracked.")
     elif reason == "interrupted":
-        click.echo("Interrupted. The jobs stay tracked; `wrapd watch` shows them again.", err=True)
+        output.hint("Interrupted. The jobs stay tracked; `wrapd watch` shows them again.")
     return int(status)

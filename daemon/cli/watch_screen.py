@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
 from daemon import views
 from daemon.cli import output
 from daemon.cli.layout import cut, wrapped
@@ -133,7 +131,7 @@ class Lines:
     def update(self, jobs: Jobs, now: datetime) -> None:
         note = _note(self._source, jobs)
         if note is not None and note != self._note:
-            click.echo(clean(note), err=True)
+            output.hint(note)
         self._note = note
         for key, job in jobs.items():
             if self._seen.get(key) != job:

@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
-import click
-
 from daemon import views
+from daemon.cli import output
 from daemon.cli.choosing import Followable
 from daemon.cli.session import CLOCK, SHORTEST, job_ids
 from daemon.config.secrets import Secret, SecretSource
@@ -42,6 +41,8 @@ _LONGEST = 30.0
 """Seconds between two attempts to connect, at most."""
 _SINGLY = 20
 """Up to this many changed jobs are read one by one; else the list is read again."""
+_BAND_LIFE = 10.0
+"""Seconds for which the estimate of a batch is shown before it is read again."""
 _PAGE = 200
 _MOST_BYTES = 16 * 1024 * 1024
 _SHOWN = 200
@@ -191,6 +192,8 @@ class ServerJobs:
         self._all = True
         self._lost: str | None = None
         """Why there is no event stream."""
+        self._band: Mapping[str, Any] | None = None
+        """The batch as it was last read."""
         self._failed: str | None = None
         """Why the last look failed."""
         self._events.start()
@@ -223,10 +226,25 @@ class ServerJobs:
         return [Outlook(at=now, eta=_eta(self._jobs[key], now)) for key in keys]  # type: ignore[index]
 
     def last_end(self, now: datetime) -> BatchOutlook:
-        """When the last job should end: only said of a single one, as the API has no law for several."""
+        """When the last job should end: of a single one, or of a batch of one project. For other selections the
+        API has no estimate."""
         running = [key for key, view in self._views.items() if view.outcome == views.JobEnd.RUNNING]
-        eta = _eta(self._jobs[running[0]], now) if len(running) == 1 else None  # type: ignore[index]
-        return BatchOutlook(at=now, eta=eta)
+        if len(running) == 1:
+            return BatchOutlook(at=now, eta=_eta(self._jobs[running[0]], now))  # type: ignore[index]
+        projects = {self._views[key].project for key in running}
+        if self._which.batch is None or self._which.tag is not None or len(projects) != 1:
+            return BatchOutlook(at=now)
+        if self._band is None or (now - self._band["read_at"]).total_seconds() >= _BAND_LIFE:
+            self._band = {**self._batch(*projects), "read_at": now}
+        return BatchOutlook(at=now, eta=_eta(self._band, now), soonest=_soonest(self._band, now))
+
+    def _batch(self, project: str) -> Mapping[str, Any]:
+        """The batch; nothing if it cannot be read now."""
+        name = quote(self._which.batch or "", safe="")
+        try:
+            return self._api.get(f"/api/v1/batches/{quote(project, safe='')}/{name}")
+        except (ServerUnreachable, UnknownName):
+            return {}
 
     def note(self) -> str | None:
         """What keeps the jobs from moving on: the server is not reached."""
@@ -334,12 +352,10 @@ def connected(base: str, token_file: Path, which: Followable) -> Iterator[Server
     """The jobs of the server at `base`. Raises UsageFault, ConfigFault and ServerRefused."""
     token = Secret(SecretSource.FILE, str(token_file)).resolve({}, place="--token-file")
     if token_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        click.echo(f"{clean(str(token_file))}: others can read the token; run `chmod 600` on it", err=True)
+        output.hint(f"{clean(str(token_file))}: others can read the token; run `chmod 600` on it")
     api = ServerApi(base, token)
     if api.is_readable:
-        click.echo(
-            "--server: the token is sent unencrypted; use https:// where others share the network", err=True
-        )
+        output.hint("--server: the token is sent unencrypted; use https:// where others share the network")
     events = Events(api, sleep=time.sleep, chance=random.random)
     try:
         yield ServerJobs(api, which, events=events, now=CLOCK.now)
@@ -358,6 +374,15 @@ def _eta(job: Mapping[str, Any], now: datetime) -> Eta | None:
     except (KeyError, TypeError, ValueError):
         return None
     return Eta(low=max(0.0, low), median=median, high=high) if median > 0 else None
+
+
+def _soonest(batch: Mapping[str, Any], now: datetime) -> float | None:
+    """Seconds before which the batch will hardly have ended, if the server says so."""
+    try:
+        found = datetime.fromisoformat(batch["soonest_at"])
+        return max(0.0, (found - now).total_seconds())
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _items(page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -75,7 +75,7 @@ def change_tags(
         )
     faults.require_none()
     for tags, those in new.items():
-        tx.labels.set_tags(those, tags)
+        tx.labels.set_tags(those, tags, at=at)
     about = [(each.project, each.job_id) for each in done]
     changed = sum(each.changed for each in done)
     said = {"add": list(add), "remove": list(remove)}

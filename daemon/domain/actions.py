@@ -31,6 +31,7 @@ class Action(StrEnum):
     UNMUTE = "unmute"
     PAUSE = "pause"
     RESUME = "resume"
+    PRUNE = "prune"
     CREATE_TOKEN = "create_token"  # noqa: S105 - not a password
     REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the same
 

@@ -6,11 +6,13 @@ says at that time, so a running daemon need not be notified of changes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, Text, bindparam, delete, insert, select, update
 
 from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.store.mapping import TransactionPart, chunks, named
+from daemon.store.mutes import words_changed
 from daemon.store.rows import Labelled
 from daemon.store.tables import JOB_TAGS, JOBS
 
@@ -52,11 +54,12 @@ class Labels(TransactionPart):
         for part in chunks(jobs):
             self._connection.execute(_SET_NOTE, {"rows": part, "new": note})
 
-    def set_tags(self, jobs: Iterable[int], tags: tuple[str, ...]) -> None:
-        """Replace the tags of the jobs."""
+    def set_tags(self, jobs: Iterable[int], tags: tuple[str, ...], *, at: datetime) -> None:
+        """Replace the tags of the jobs; mutes of tags apply accordingly from `at` on."""
         for part in chunks(jobs):
             self._connection.execute(_SET_TAGS, {"rows": part, "new": tags})
             put_tags(self._connection, dict.fromkeys(part, tags))
+            words_changed(self._connection, part, at=at)
 
 
 _ADD = insert(JOB_TAGS).from_select(

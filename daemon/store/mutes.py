@@ -1,12 +1,12 @@
 """Mutes: which alerts are kept for a while because a person asked for it, and their release.
 
-Owns these statements. An alert belongs to the mute that covers it, of several to the one that ends last: from when
-it is written (`covering`) or, still unsent, from the start of the mute. Its status, due time and place in line
-stay as they are: claims pass over it, and it blocks nothing. As its mute ends, another one that covers it takes it
-over; otherwise it is sent or dropped.
+Owns these statements. An alert belongs to the mute that covers it now, of several to the one that ends last: from
+when it is written (`covering`) or, still unsent, from the start of the mute, or from when its job got the batch or
+tag, until the job loses it. Its status, due time and place in line stay as they are: claims pass over it, and it
+blocks nothing. As its mute ends, another one that covers it takes it over; otherwise it is sent or dropped.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ProjectName
 from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.store.lists import Page
-from daemon.store.mapping import TransactionPart, named, plain
+from daemon.store.mapping import TransactionPart, chunks, named, plain
 from daemon.store.ordering import MOMENT, is_, open_
 from daemon.store.paging import Place
 from daemon.store.rows import DeliveryStatus, MuteRow, from_stamp, to_stamp
@@ -146,6 +146,20 @@ _elsewhere = exists(
     .correlate(DELIVERIES)
 )
 _FREE_MOVED = update(DELIVERIES).where(_D.mute.is_not(None), _elsewhere).values(mute=covering(_STORED))
+_OF_SOME = _D.job.in_(bindparam("jobs", expanding=True))
+_BY_WORD = select(_M.id).where(_RUNS, _M.scope.in_([plain(MuteScope.BATCH), plain(MuteScope.TAG)])).limit(1)
+_freed = and_(_D.mute.is_not(None), covering(_STORED).is_(None))
+# No value changes, but the daemon learns of it, and sends what is free.
+_NOTICE_FREED = (
+    update(MUTES)
+    .where(_M.id.in_(select(_D.mute).where(open_(DELIVERIES), _OF_SOME, _freed)))
+    .values(until=_M.until)
+)
+_FIT = (
+    update(DELIVERIES)
+    .where(open_(DELIVERIES), _OF_SOME, _D.mute.is_distinct_from(covering(_STORED)))
+    .values(mute=covering(_STORED), unmuted_at=case((_freed, _AT), else_=_D.unmuted_at))
+)
 _END = (
     update(MUTES)
     .where(_M.id == _ROW, _RUNS)
@@ -256,6 +270,15 @@ class Mutes(TransactionPart):
 
     def _row(self, number: int) -> MuteRow:
         return self.get([number])[number]
+
+
+def words_changed(connection: Connection, jobs: Iterable[int], *, at: datetime) -> None:
+    """The tags or the batch of these jobs (row ids) changed: mutes keep what they cover now, and let go of the
+    rest."""
+    if connection.execute(_BY_WORD).first() is not None:
+        for part in chunks(jobs):
+            connection.execute(_NOTICE_FREED, {"jobs": part})
+            connection.execute(_FIT, {"jobs": part, "at": at})
 
 
 def project_moved(connection: Connection, old: ProjectName, new: ProjectName) -> None:

@@ -18,9 +18,10 @@ from daemon.store import assets, lists, paging
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort
 from daemon.store.mapping import TransactionPart, chunks
 from daemon.store.memory import Statuses
+from daemon.store.mutes import Mutes
 from daemon.store.pauses import ProjectPauses
 from daemon.store.queue import DeliveryQueue
-from daemon.store.rows import DeliveryStatus, JobRow, PauseRow, Refusal, Status
+from daemon.store.rows import DeliveryStatus, JobRow, MuteRow, PauseRow, Refusal, Status
 from daemon.store.tables import ACTIONS, DELIVERIES
 
 MOST = 200
@@ -66,6 +67,7 @@ class Found:
     statuses: Mapping[ProjectName, Status]
     noted: Mapping[tuple[ProjectName, JobId], datetime]
     """When a person last wrote a note on each of the jobs that failed, were lost or expired."""
+    mutes: Sequence[MuteRow]
     tracked: int
     whole: bool
 
@@ -96,6 +98,7 @@ class NeedRows(TransactionPart):
             pauses=ProjectPauses(self._connection).all(),
             statuses=Statuses(self._connection).all(),
             noted=self._noted([*failed, *lost, *expired]),
+            mutes=Mutes(self._connection).list(),
             tracked=paging.count(self._connection, active, most=MOST_COUNTED).rows,
             whole=len(running) < MOST_RUNNING
             and all(len(each) < MOST for each in (failed, frozen, lost, expired, links)),

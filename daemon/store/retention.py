@@ -6,9 +6,24 @@ deleted.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Delete,
+    Integer,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from daemon.domain.jobs import Tracking
 from daemon.store import learned
@@ -21,13 +36,27 @@ _MOMENT = _D.created_at.type
 _BEFORE = bindparam("before", type_=_MOMENT)
 _MOST = bindparam("most", type_=Integer)
 
+
+class _Old(NamedTuple):
+    """Rows to delete: a query of some of their ids, and one of how many there are at most."""
+
+    some: Select[Any]
+    number: Select[Any]
+
+
+def _old(row_id: Column[Any], *which: ColumnElement[bool], free: ColumnElement[bool] | None = None) -> _Old:
+    """`free` are those that nothing holds any more. The others are counted too: what holds them goes first."""
+    some = select(row_id).where(*which) if free is None else select(row_id).where(free, *which)
+    return _Old(some.limit(_MOST), select(func.count()).where(*which).select_from(row_id.table))
+
+
 # Index steps as in `learned`: each channel, then its old rows through `deliveries_by_status`.
 _CHANNEL = bindparam("of_channel", type_=Text)
 _NEXT_CHANNEL = select(_D.channel).where(_D.channel > _CHANNEL).order_by(_D.channel).limit(1)
 _active = select(1).where(JOBS.c.id == _D.job, JOBS.c.tracking == plain(Tracking.ACTIVE))
 _DONE = {
-    status: select(_D.id)
-    .where(
+    status: _old(
+        _D.id,
         _D.channel == _CHANNEL,
         _D.status == plain(status),
         _D.created_at < _BEFORE,
@@ -36,11 +65,10 @@ _DONE = {
         # While the job is active, the row's key is what prevents sending the alert twice.
         ~_active.correlate(DELIVERIES).exists(),
     )
-    .limit(_MOST)
     for status in (DeliveryStatus.SENT, DeliveryStatus.CANCELED)
 }
 
-_has_delivery = select(1).where(_D.job == _C.id)
+_bare = ~select(1).where(_D.job == _C.id).correlate(JOBS).exists()
 _other = JOBS.alias("other")
 _mates = select(1).where(
     _other.c.batch == _C.batch, _other.c.project == _C.project, _other.c.tracking == plain(Tracking.ACTIVE)
@@ -50,38 +78,35 @@ _forgotten = and_(
     _C.tracked_at < _BEFORE,
     or_(_C.state_since.is_(None), _C.state_since < _BEFORE),
     or_(_C.last_polled_at.is_(None), _C.last_polled_at < _BEFORE),
-    ~_has_delivery.correlate(JOBS).exists(),
     or_(_C.batch.is_(None), ~_mates.correlate(JOBS).exists()),  # a batch counts its jobs when it ends
 )
 # Through `jobs_finished`. A job that still has a delivery is passed over: its deliveries are deleted first.
-_ENDED = (
-    select(_C.id)
-    .where(
-        _C.tracking == plain(Tracking.FINISHED),
-        _C.project == _PROJECT,
-        _C.kind == _KIND,
-        _C.state_since < _BEFORE,
-        _forgotten,
-    )
-    .limit(_MOST)
+_ENDED = _old(
+    _C.id,
+    _C.tracking == plain(Tracking.FINISHED),
+    _C.project == _PROJECT,
+    _C.kind == _KIND,
+    _C.state_since < _BEFORE,
+    _forgotten,
+    free=_bare,
 )
 # Through `jobs_by_change`, by its first two columns.
 _GIVEN_UP = {
-    tracking: select(_C.id)
-    .where(
+    tracking: _old(
+        _C.id,
         _C.project == _PROJECT,
         _C.tracking == plain(tracking),
         _C.changed.is_(False),  # the daemon has seen that tracking was stopped
         _forgotten,
+        free=_bare,
     )
-    .limit(_MOST)
     for tracking in (Tracking.LOST, Tracking.EXPIRED, Tracking.STOPPED)
 }
 _NEXT_PROJECT = select(_C.project).where(_C.project > _PROJECT).order_by(_C.project).limit(1)
-_LINKS = select(_L.id).where(_L.expires_at < _BEFORE, _L.revoked_at.is_(None)).order_by(_L.expires_at).limit(_MOST)
-_DISCOVERIES = select(DISCOVERIES.c.id).where(DISCOVERIES.c.ended_at < _BEFORE).limit(_MOST)
-_ACTIONS = select(ACTIONS.c.id).where(ACTIONS.c.at < _BEFORE).limit(_MOST)
-_MUTES = select(MUTES.c.id).where(MUTES.c.ended_at < _BEFORE).limit(_MOST)
+_LINKS = _old(_L.id, _L.expires_at < _BEFORE, _L.revoked_at.is_(None))
+_DISCOVERIES = _old(DISCOVERIES.c.id, DISCOVERIES.c.ended_at < _BEFORE)
+_ACTIONS = _old(ACTIONS.c.id, ACTIONS.c.at < _BEFORE)
+_MUTES = _old(MUTES.c.id, MUTES.c.ended_at < _BEFORE)
 
 _UNCOUNT = (
     update(SENT_COUNTS)
@@ -89,7 +114,7 @@ _UNCOUNT = (
     .values(n=SENT_COUNTS.c.n - bindparam("n", type_=Integer))
 )
 
-_Step = tuple[Select[Any], Delete, dict[str, str]]
+_Step = tuple[_Old, Delete, dict[str, str]]
 
 
 class Retention(TransactionPart):
@@ -100,29 +125,36 @@ class Retention(TransactionPart):
         attempts, then untracked jobs without deliveries (with their transitions, picture and link), then expired
         links, discoveries, actions and ended mutes. Returns how many; 0: nothing is old."""
         count = 0
-        for query, forget, names in self._steps():
+        for old, forget, names in self._steps():
             if count >= limit:
                 break
             values = {**names, "before": before, "most": limit - count}
-            ids = self._connection.execute(query, values).scalars().all()
+            ids = self._connection.execute(old.some, values).scalars().all()
             if ids:
                 self._connection.execute(forget, [{"row": row} for row in ids])
-                if query is _DONE[DeliveryStatus.SENT]:
+                if old is _DONE[DeliveryStatus.SENT]:
                     self._connection.execute(_UNCOUNT, {**names, "n": len(ids)})
             count += len(ids)
         return count
 
+    def old(self, *, before: datetime) -> int:
+        """Return how many rows `prune` would delete, called until nothing is old; a few more, if jobs have later
+        deliveries."""
+        return sum(
+            self._connection.execute(old.number, {**names, "before": before}).scalar_one()
+            for old, _, names in self._steps()
+        )
+
     def _steps(self) -> Iterator[_Step]:
-        """Yield the queries to run, one class of rows after the other, with the statement that deletes what they
-        find."""
+        """Yield what to delete, one class of rows after the other, with the statement that does."""
         for channel in self._walk(_NEXT_CHANNEL, "of_channel"):
-            for query in _DONE.values():
-                yield query, _forget(DELIVERIES), {"of_channel": channel}
+            for old in _DONE.values():
+                yield old, _forget(DELIVERIES), {"of_channel": channel}
         for project, kind in learned.classes(self._connection, None):
             yield _ENDED, _forget(JOBS), {"of_project": project, "of_kind": kind}
         for owner in self._walk(_NEXT_PROJECT, "of_project"):
-            for query in _GIVEN_UP.values():
-                yield query, _forget(JOBS), {"of_project": owner}
+            for old in _GIVEN_UP.values():
+                yield old, _forget(JOBS), {"of_project": owner}
         yield _LINKS, _forget(LINKS), {}
         yield _DISCOVERIES, _forget(DISCOVERIES), {}
         yield _ACTIONS, _forget(ACTIONS), {}

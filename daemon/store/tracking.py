@@ -36,6 +36,7 @@ from daemon.domain.routing import Routing
 from daemon.store import batches, links
 from daemon.store.labels import add_tags, put_tags
 from daemon.store.mapping import CHUNK, chunks, plain
+from daemon.store.mutes import words_changed
 from daemon.store.rows import (
     Bookkeeping,
     Change,
@@ -314,6 +315,9 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
         connection.execute(_BATCHED, {"of_project": project, "new_batch": batch, "of_job": job_id})
     add_tags(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
     put_tags(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
+    moved = [row["row"] for row in plan.given if row["new_tags"] or row["new_batch"]]
+    if moved:
+        words_changed(connection, moved, at=at)
     if plan.reopened:
         links.restore(connection, plan.reopened)
 

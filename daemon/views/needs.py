@@ -3,7 +3,8 @@ from the comments. Pure.
 
 Owns what counts. A failed, lost or expired job counts until it is old, or until a person writes a note on it. A
 project counts as down only by a recent report of a running daemon. What a paused project does not do is not
-counted, but a pause of more than a day is.
+counted, but a pause of more than a day is. Of what is muted somebody takes care until then: it is counted on its
+own.
 """
 
 import shlex
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from daemon.domain.mutes import MuteScope
 from daemon.domain.text import clean, stamp
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
-    from daemon.store import Found, JobRow
+    from daemon.store import Found, JobRow, MuteRow
 
 DYING_WITHIN = 86400.0
 """Seconds before its end from which on the link to a video that nobody has opened counts."""
@@ -56,6 +58,7 @@ class Needs:
 
     items: tuple[Need, ...]  # the worst ones, worst first; see below
     count: int  # number of all of them
+    muted: int  # number of those left out because a mute covers them; `wrapd mute list` shows more
     complete: bool  # false if so many jobs were found that there may be more than `count`
     as_of: str | None  # when the list was made
 
@@ -79,9 +82,32 @@ _Job = tuple["JobRow", Since]
 def needed(found: "Found", overdue: Sequence[_Job], around: Around, *, limit: int) -> Needs:
     """The view of what was found, with at most `limit` items; `overdue` are the jobs whose production takes too
     long, each with the time since which it does."""
-    items = [*_of_wrapd(found, around), *_of_channels(found), *_of_jobs(found, overdue, around)]
-    ordered = sorted(items, key=lambda each: (KINDS.index(each.kind), each.until or each.since or "", each.text))
-    return Needs(items=tuple(ordered[:limit]), count=len(ordered), complete=found.whole, as_of=stamp(around.now))
+    mutes = [each for each in found.mutes if each.until > around.now]
+    channels = {each.subject for each in mutes if each.scope is MuteScope.CHANNEL and each.project is None}
+    items = [*_of_wrapd(found, around), *_of_channels(found), *_of_jobs(found, overdue, around, mutes)]
+    muted = [each for each in items if each is None or each.channel in channels]
+    loud = [each for each in items if each is not None and each.channel not in channels]
+    loud.sort(key=lambda each: (KINDS.index(each.kind), each.until or each.since or "", each.text))
+    return Needs(
+        items=tuple(loud[:limit]),
+        count=len(loud),
+        muted=len(muted),
+        complete=found.whole,
+        as_of=stamp(around.now),
+    )
+
+
+def is_muted(row: "JobRow", mutes: "Iterable[MuteRow]") -> bool:
+    """Whether one of these mutes covers all alerts about the job, as `tx.mutes.of_job` reads it."""
+    return any(
+        each.project in (None, row.project)
+        and (
+            (each.scope is MuteScope.JOB and each.subject == row.job_id)
+            or (each.scope is MuteScope.BATCH and each.subject == row.batch)
+            or (each.scope is MuteScope.TAG and each.subject in row.tags)
+        )
+        for each in mutes
+    )
 
 
 def _of_wrapd(found: "Found", around: Around) -> Iterator[Need]:
@@ -126,7 +152,10 @@ def _of_channels(found: "Found") -> Iterator[Need]:
         yield _need("dead_alerts", text, action, channel=dead.channel, since=dead.since)
 
 
-def _of_jobs(found: "Found", overdue: Sequence[_Job], around: Around) -> Iterator[Need]:
+def _of_jobs(
+    found: "Found", overdue: Sequence[_Job], around: Around, mutes: "Sequence[MuteRow]"
+) -> Iterator[Need | None]:
+    """None for each that is muted."""
     several = len(around.projects) > 1
     life = timedelta(seconds=around.give_up_after)
     kinds: tuple[tuple[str, Iterable[_Job], str, str], ...] = (
@@ -154,6 +183,9 @@ def _of_jobs(found: "Found", overdue: Sequence[_Job], around: Around) -> Iterato
     )
     for kind, jobs, text, action in kinds:
         for row, since in jobs:
+            if is_muted(row, mutes):
+                yield None
+                continue
             named = f"{_quoted(row.job_id)}{f' --project {_quoted(row.project)}' if several else ''}"
             yield _need(
                 kind,

@@ -54,9 +54,11 @@ class HttpError(Exception):
         )
 
 
-def machine_answer(body: object, *, status: int = 200) -> Response[object]:
+def machine_answer(
+    body: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response[object]:
     """A JSON answer that is not cached."""
-    return Response[object](body, status_code=status, headers=_UNCACHED)
+    return Response[object](body, status_code=status, headers={**_UNCACHED, **(headers or {})})
 
 
 async def read_body(request: ApiRequest, *, most: int) -> bytes:

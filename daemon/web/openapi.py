@@ -75,12 +75,18 @@ _ERRORS = {
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
     409: "The number of those that fit is not the expected one.",
+    412: "The job is no longer as If-Match says.",
     413: "The body is too large.",
     421: "Not answered under this Host.",
     422: "Parameters or the body have faults.",
     429: "Too many streams of this token are open.",
     503: "The database is not available now, or too many requests are in progress; try again.",
 }
+
+_ERROR_OF = {"expect": 409, "If-Match": 412}
+"""The error that a parameter brings with it."""
+_TAG = {"description": "The version of the job, for If-Match.", "required": True, "schema": {"type": "string"}}
+_TAGGED = {"headers": {"ETag": _TAG}}
 
 
 def describe(handlers: list[HTTPRouteHandler]) -> bytes:
@@ -138,8 +144,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         errors |= {422}
     if "{" in path:
         errors |= {404}
-    if any(each["name"] == "expect" for each in operation.get("parameters", ())):
-        errors |= {409}
+    errors |= {_ERROR_OF[name] for each in operation.get("parameters", ()) if (name := each["name"]) in _ERROR_OF}
     if path.endswith("/events"):
         errors |= {429}
     responses = operation["responses"]
@@ -148,6 +153,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         picture = {"schema": {"type": "string", "format": "binary"}}
         responses["200"]["content"] = dict.fromkeys(sorted(PICTURES), picture)
         responses["304"] = {"description": "It is the one that If-None-Match names."}
+    responses["200"] |= _TAGGED if path.endswith("/{job_id}") and method != "DELETE" else {}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses |= {str(each): {"description": _ERRORS[each], "content": content} for each in sorted(errors)}
 

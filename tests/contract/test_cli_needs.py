@@ -11,9 +11,10 @@ from daemon.clock import ManualClock, SystemClock
 from daemon.domain.actions import actor
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
+from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.errors import Exit
 from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction
-from daemon.views.needs import KINDS
+from daemon.views.needs import KINDS, is_muted
 from tests.support.cli_runner import CONFIG, Runner
 from tests.support.store import NOW, PROJECT, SILENT, move, track, url_of
 
@@ -220,3 +221,65 @@ def test_a_hostile_reason_stays_text(wrapd: Runner) -> None:
     [need] = json.loads(wrapd("needs", "--json").out)["items"]
     assert len(need["text"]) < 400
     assert "\x1b" not in wrapd("needs").out
+
+
+MUTED = {
+    "channel_refused": ("--channel", "editors"),
+    "dead_alerts": ("--channel", "editors"),
+    "failed": ("--job", "bad"),
+    "frozen": ("--tag", "night"),
+    "lost": ("--tag", "night"),
+    "expired": ("--job", "old"),
+    "overdue": ("--batch", "b-1"),
+    "link_dying": ("--tag", "night"),
+}
+
+
+@pytest.mark.parametrize("kind", MUTED)
+def test_of_what_is_muted_somebody_takes_care_until_then(
+    wrapd: Runner, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(wrapd, SCENES[kind])
+    option, name = MUTED[kind]
+    if option == "--tag":
+        wrapd("tag", ACTIONS[kind].split()[-2 if kind == "lost" else -1], "--add", "night")
+    elif option == "--batch":
+        wrapd("track", "late", "--batch", "b-1")
+    muting = ("--for", "2h", "--comment", "retake tonight")
+    assert wrapd("mute", option, f"{name}x" if option in ("--tag", "--batch") else name, *muting).status == 0
+    expected = [kind] if option in ("--tag", "--batch") else []
+    assert kinds(wrapd) == expected, "another tag or batch"
+    assert wrapd("mute", option, name, *muting).status == 0
+    monkeypatch.setattr("daemon.cli.output.is_terminal", lambda: True)
+    shown = wrapd("needs")
+    muted = int(kind != "channel_refused")  # what is not sent is not refused
+    more = "1 more is muted: `wrapd mute list` shows until when.\n" * muted
+    assert (shown.status, shown.out) == (0, f"Nothing needs you.\n{more}")
+    assert json.loads(wrapd("needs", "--json").out)["muted"] == muted
+    monkeypatch.setattr(SystemClock, "now", lambda _: NOW + 3 * HOUR)
+    assert muted == 0 or kind in kinds(wrapd), "its time is over, even if no daemon has ended it"
+
+
+def test_the_list_and_the_outbox_agree_on_what_is_muted(wrapd: Runner) -> None:
+    write(wrapd, SCENES["failed"], lambda tx: ended(tx, "other", "FAILED", NOW - HOUR))
+    wrapd("tag", "bad", "--add", "night")
+    wrapd("track", "bad", "--batch", "b-1", "--retrack")
+    for scope, subject in (("job", "bad"), ("batch", "b-1"), ("tag", "night"), ("job", "none"), ("channel", "a")):
+        for project in (None, PROJECT, ProjectName("former")):
+            row = wrapd.store.write_now(  # type: ignore[attr-defined]
+                lambda tx, scope=scope, subject=subject, project=project: tx.mutes.start(
+                    MuteScope(scope),
+                    subject,
+                    project=project,
+                    at=NOW,
+                    until=NOW + HOUR,
+                    who=WHO,
+                    comment="x",
+                    then=MuteEnd.SEND,
+                )
+            )
+            jobs, kept = wrapd.store.read(  # type: ignore[attr-defined]
+                lambda tx: (tx.jobs.list(), {each.id: tx.mutes.of_job(each.id) for each in tx.jobs.list()})
+            )
+            for job in jobs:
+                assert is_muted(job, [row]) == (row in kept[job.id]), (scope, project, job.job_id)

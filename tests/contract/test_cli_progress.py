@@ -14,7 +14,7 @@ from daemon.clock import ManualClock
 from daemon.store import Store, backup, upgrade
 from tests.support.cli_runner import Runner
 from tests.support.old_schema import add_job, connect, empty
-from tests.support.store import NOW, open_store, track, url_of
+from tests.support.store import NOW, SILENT, open_store, record, track, url_of
 from tests.support.terminal import Screen
 
 
@@ -114,6 +114,30 @@ def test_track_tells_its_jobs(
     ids = [f"job-{number}" for number in range(600)]
     assert wrapd("track", "-", stdin="\n".join(ids).encode()).status == 0
     assert told == [(number, 600) for number in range(600)]
+
+
+def test_prune_tells_what_it_deletes_and_asks_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapd = Runner(tmp_path, capsys)
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr("daemon.cli.db.progress", lambda _: closing(Told(told)))
+    with closing(open_store(tmp_path)) as store:  # its times are long ago
+        for number in range(300):
+            store.write_now(lambda tx, n=number: record(tx, track(tx, f"job-{n}"), "SUCCEED", routes=SILENT))
+        store.write_now(lambda tx: track(tx, "tracked"))
+    asked = wrapd("db", "prune", "--older-than", "1d")
+    assert (asked.status, "delete up to 300 records; add --yes" in asked.err) == (2, True)
+    assert wrapd("db", "prune", "--older-than", "3h").status == 2
+    assert wrapd("db", "prune", "--older-than", "3650d", "--yes").out.startswith("nothing is older than")
+    assert wrapd("db", "prune", "--older-than", "1d", "--yes").out == "300 records deleted\n"
+    assert told == [(300, 300)]
+    with closing(open_store(tmp_path)) as store:
+        assert [row.job_id for row in store.read(lambda tx: tx.jobs.list())] == ["tracked"]
+        [act] = store.read(lambda tx: tx.actions.page(limit=5)).rows
+    assert (act.what, act.count) == ("prune", 300)
+    wrapd.config.write_text(wrapd.config.read_text() + '[retention]\nkeep = "0s"\n')
+    assert "retention.keep is off" in wrapd("db", "prune").err
 
 
 class Told:

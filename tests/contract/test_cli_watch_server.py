@@ -3,12 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from daemon.cli.choosing import Followable
 from daemon.cli.watch_server import Events, ServerApi, ServerJobs
+from daemon.domain.durations import Eta
 from tests.support.api_server import TOKEN, ApiServer
 from tests.support.cli_runner import Runner
 from tests.support.hostile import names, whole
@@ -171,6 +173,39 @@ def test_an_estimate_is_that_of_the_server(server: ApiServer) -> None:
         server.put("one", "PROCESSING", eta=wrong)
         watch.it.wait(1.0)
         [outlook] = watch.it.outlooks(list(watch.it.look()), NOW)
+
+
+def test_when_all_of_a_batch_should_have_ended(server: ApiServer) -> None:
+    """As the server estimates for the batch, which is asked for again once that is old."""
+    eta = {"low_seconds": 60.0, "median_seconds": 90, "high_seconds": 120.5}
+    for number in range(2):
+        server.put(f"job-{number}", "PROCESSING")
+    watch = Watch(server, batch="b")
+    watch.until({"job-0": "running", "job-1": "running"})
+    assert watch.it.last_end(NOW).eta is None, "the server has no such batch"
+    later = NOW + timedelta(seconds=30)
+    server.batches["b"] = {"eta": eta, "soonest_at": None}
+    assert watch.it.last_end(NOW).eta is None, "it was asked just now"
+    assert watch.it.last_end(later).eta == Eta(low=60.0, median=90.0, high=120.5)
+    asked = len(server.asked)
+    assert watch.it.last_end(later + timedelta(seconds=5)).eta == Eta(low=55.0, median=85.0, high=115.5)
+    assert len(server.asked) == asked
+    server.batches["b"] = {"eta": None, "soonest_at": (later + timedelta(seconds=100)).isoformat()}
+    last = watch.it.last_end(later + timedelta(seconds=10))
+    assert (last.eta, last.soonest) == (None, 90.0)
+    for wrong in ({"soonest_at": "x"}, {"soonest_at": "2026-03-01T12:00:00"}, {"soonest_at": 5}, {}):
+        server.batches["b"] = wrong
+        later += timedelta(seconds=60)
+        assert watch.it.last_end(later).soonest is None
+
+
+def test_of_jobs_that_are_no_batch_the_server_says_nothing_together(server: ApiServer) -> None:
+    for number in range(2):
+        server.put(f"job-{number}", "PROCESSING", tags=["t"])
+    watch = Watch(server, tag="t")
+    watch.until({"job-0": "running", "job-1": "running"})
+    assert watch.it.last_end(NOW).eta is None
+    assert not any("/batches/" in path for path in server.asked)
 
 
 def test_the_command_ends_with_the_same_status_and_never_shows_the_token(wrapd: Runner, server: ApiServer) -> None:

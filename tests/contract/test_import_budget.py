@@ -22,7 +22,7 @@ WATCHED = {
     *("prometheus_client", "jinja2", "asyncio", "logging", "charset_normalizer"),
     "daemon.store.retention",
 }
-"""Libraries that are slow to import, and a part of the store that no command needs."""
+"""Libraries that are slow to import, and a part of the store that only one command needs."""
 CONFIG = """
 [projects.main]
 region = "cn-north-4"
@@ -98,6 +98,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "db backup": ("db backup copy.db", STORE),
     "db check": ("db check", STORE),
     "db restore": ("db restore --yes kept.db", STORE),
+    "db prune": ("db prune --yes", STORE | {"daemon.store.retention"}),
     "db upgrade": ("db upgrade", STORE),
     "doctor": ("doctor", STORE | CHANNELS),
     "completion": ("completion bash", set()),

@@ -8,7 +8,8 @@ import pytest
 
 from daemon import views
 from daemon.domain.jobs import Asset, Tracking
-from daemon.store import AttemptOutcome, Outcome, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Transaction
+from daemon.web.bodies import PROBLEM
 from tests.contract.test_web_tracking import end
 from tests.support.store import A, B
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Answer, Desk, desk
@@ -17,8 +18,9 @@ SIGNED = "https://files.example.com/a.mp4?Signature=canary-of-a-signature"
 LINKS = Asset(asset_name="Film", preview_url=SIGNED, download_url=SIGNED, cover_url=SIGNED)
 
 
-async def ask(it: Desk, method: str, path: str, body: object = None) -> Answer:
-    return await it.ask(method, f"/api/v1/{path}", body=body, token=TOKEN)
+async def ask(it: Desk, method: str, path: str, body: object = None, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await it.ask(method, f"/api/v1/{path}", body=body, token=TOKEN, headers=named)
 
 
 async def got(it: Desk, path: str) -> Any:
@@ -124,6 +126,39 @@ async def test_a_job_is_changed_and_each_change_leaves_a_row(tmp_path: Path) -> 
             assert (await ask(it, "PATCH", "jobs/main/j-1", body)).status == 422, body
         assert (await ask(it, "PATCH", "jobs/main/j-1", b"{")).status == 400
         assert (await ask(it, "PATCH", "jobs/main/none", {})).status == 404
+
+
+async def test_a_job_that_somebody_else_changed_is_changed_only_by_who_has_seen_that(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row, path = it.track("j-1", label="Old"), "jobs/main/j-1"
+        read = (await ask(it, "GET", path)).headers["etag"]
+        look = Bookkeeping(job=row, last_polled_at=NOW, next_poll_at=NOW, polls=3, last_error=None)
+        it.store.write_now(lambda tx: tx.jobs.checkpoint([look]))
+        assert (await ask(it, "GET", path)).headers["etag"] == read, "a poll is no change"
+        done = await ask(it, "PATCH", path, {"note": "mine"}, If_Match=read)
+        assert (done.status, done.headers["etag"] != read) == (200, True)
+        for method, body in (("PATCH", {"note": "theirs"}), ("DELETE", None)):
+            told = await ask(it, method, path, body, If_Match=read)
+            assert (told.status, told.headers["content-type"]) == (412, PROBLEM)
+            assert told.headers["etag"] == done.headers["etag"]
+        assert (it.job("j-1").note, it.job("j-1").tracking) == ("mine", Tracking.ACTIVE)
+        weak = f'"other", W/{done.headers["etag"]}'
+        assert (await ask(it, "PATCH", path, {"note": "seen"}, If_Match=weak)).status == 200
+        assert (await ask(it, "PATCH", path, {"note": "any"}, If_Match="*")).status == 200
+        seen = (await ask(it, "GET", path)).headers["etag"]
+        end(it, row, "FAILED")
+        assert (await ask(it, "PATCH", path, {"batch": "b"}, If_Match=seen)).status == 412, "it has ended since"
+        assert (await ask(it, "PATCH", "jobs/main/none", {}, If_Match=seen)).status == 404
+        seen = (await ask(it, "GET", path)).headers["etag"]
+        assert (await ask(it, "DELETE", path, If_Match=seen)).status == 200
+
+
+@pytest.mark.parametrize("change", [{"label": "x"}, {"tags": ["x"]}, {"batch": "x"}, {"note": "x"}])
+async def test_every_change_of_a_job_gives_it_another_version(tmp_path: Path, change: dict[str, Any]) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        read = (await ask(it, "GET", "jobs/main/j-1")).headers["etag"]
+        assert (await ask(it, "PATCH", "jobs/main/j-1", change)).headers["etag"] != read
 
 
 async def test_a_job_that_was_stopped_can_be_changed_and_stays_stopped(tmp_path: Path) -> None:

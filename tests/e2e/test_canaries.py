@@ -2,11 +2,12 @@
 at debug level, and channels that fail in every way, some of them telling back what they were sent.
 
 None of the canaries is in the log, the metrics, the pages, what commands print, tracebacks or `wrapd doctor`. What
-must be stored or told is named here:
+must be stored or told is named here (every route of the web server is asked, those of the router's table):
 
 - the database holds the videos' signed links (`jobs`, and `pictures`: the address that was fetched), because
   messages are written from them, and wrapd's own links' tokens (`links`), by which a click is found; nothing else;
 - `jobs --json`, `show` and the API's answer about a job hold the signed links: they are what was asked for;
+- `/v/…` leads to the video with a signed link;
 - `links list` holds wrapd's own links, and `callback-url` prints the address to give to MetaStudio, by design.
 """
 
@@ -26,12 +27,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
+from daemon.sim.scripts import script_text
+from tests.support.everywhere import Names, changes, reads
 from tests.support.live import FAST, LiveDaemon, LiveSim, until
 from tests.support.programs import ROOT
 from tests.support.smtp_server import Fault, MailServer
 from tests.support.webhook import Answer, Received, Webhook, ok_json
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def canary(name: str) -> str:
@@ -169,14 +172,25 @@ def ask(port: int, method: str, path: str, body: object = None, token: str | Non
         connection.close()
 
 
+def routes(port: int, found: Found, names: Names, token: str) -> None:
+    """Read every route of the web server, and try to change everything without a right to it."""
+    for route, path in reads(names):
+        said = ask(port, "GET", path, token=token)
+        assert said[:1] in b"23" or route.endswith(("/cover", "/answer")), (route, said)
+        if route == "/api/v1/events":
+            assert b"event: job" in said
+        found.keep(f"GET {route}", said)
+    for method, path in changes(names):
+        if not path.startswith("/callbacks/"):
+            for other, body in ((None, {}), (token + "x", {"x": 1})):
+                found.keep(f"{method} {path}, {other is None}", ask(port, method, path, body, other))
+
+
 def pages(port: int, found: Found, job: str, own: list[str], callbacks: Mapping[str, str]) -> None:
-    """Request everything that the web server has, correctly and wrongly."""
+    """Request what is not in the router's table, and what it has wrongly."""
     s = SECRETS
     for path in (
         "/",
-        "/metrics",
-        "/healthz",
-        "/readyz",
         "/nothing",
         f"/{s['webtoken']}",
         "/docs",
@@ -190,10 +204,6 @@ def pages(port: int, found: Found, job: str, own: list[str], callbacks: Mapping[
     ]
     for name, token, body in wrong:
         found.keep(f"api, {name}", ask(port, "POST", "/api/v1/jobs", body, token))
-    ask(port, "GET", f"/api/v1/jobs/main/{job}", token=s["webtoken"])
-    events = ask(port, "GET", "/api/v1/events", token=s["webtoken"])
-    assert b"event: job" in events
-    found.keep("events", events)
     for project, url in callbacks.items():
         path = urlsplit(url).path
         for query in ("", f"?secret={s['callbackkey']}&time_stamp=1", "?secret=x&time_stamp=y"):
@@ -211,6 +221,12 @@ def pages(port: int, found: Found, job: str, own: list[str], callbacks: Mapping[
 COMMANDS = (
     ("jobs",),
     ("jobs", "--json"),
+    ("batches", "--json"),
+    ("needs",),
+    ("needs", "--json"),
+    ("mute", "list", "--all", "--json"),
+    ("tokens", "list"),
+    ("tokens", "list", "--json"),
     ("deliveries",),
     ("deliveries", "--json"),
     ("channels",),
@@ -330,16 +346,27 @@ def test_no_secret_gets_out(simulator: LiveSim, tmp_path: Path) -> None:
             project: simulator.jobs(kind="photo", timeline=[("SUCCEED", None)])[0]
             for project in ("main", "token", "password")
         }
+        [scripted] = simulator.jobs(timeline=[("PROCESSING", 1.0), ("SUCCEED", None)], script_chars=2000)
+        daemon.command("track", scripted, "--project", "main")
         [bad] = simulator.jobs(timeline=[("FAILED", None)])
         for project, job in jobs.items():
-            daemon.command("track", job, "--project", project, "--kind", "photo")
+            daemon.command("track", job, "--project", project, "--kind", "photo", "--batch", "b-1")
         daemon.command("track", bad, "--project", "main")
         daemon.command("track", "never-made", "--project", "refused")
-        until("the ends are told", lambda: len({each.json.get("job_id") for each in hook.requests}) >= 4)
+        until("the ends are told", lambda: len({each.json.get("job_id") for each in hook.requests}) >= 5)
+        assert daemon.json("show", scripted)["expected_length"], "its script was read"
+        made = daemon.command("tokens", "create", "cms", "--scope", "admin").split()
+        [token] = [word for word in made if word.startswith("wrapd_")]
         callbacks = {project: run(daemon, "callback-url", project).split()[0] for project in ("main", "token")}
         own = sorted(set(re.findall(rf"http://127\.0\.0\.1:{port}/v/[\w-]+", _told(hook))))
         assert own, "messages hold wrapd's own links"
         pages(port, found, jobs["main"], own, callbacks)
+        delivery = daemon.json("deliveries")[0]["id"]
+        link = own[0].rpartition("/")[2]
+        names = Names(
+            project="main", job_id=jobs["main"], batch="b-1", channel="hook", delivery=delivery, link=link
+        )
+        routes(port, found, names, token)
         tokens = {link.rpartition("/")[2] for link in own}
         for command in COMMANDS:
             found.keep(" ".join(command), run(daemon, *command))
@@ -357,6 +384,8 @@ def test_no_secret_gets_out(simulator: LiveSim, tmp_path: Path) -> None:
         **SECRETS,
         **{f"signature {number}": secret for number, secret in enumerate(sorted(signed))},
         **{f"token {number}": token for number, token in enumerate(sorted(tokens))},
+        "script": script_text(0, 2000)[:40],
+        "created token": token[14:],
         "callback path": callbacks["token"].rpartition("/")[2],
     }
     check(found, secrets, _must_be_stored)
@@ -376,5 +405,7 @@ def _must_be_stored(secret: str, place: str) -> bool:
     if place == "messages":
         return secret.startswith(("signature", "token "))
     if secret.startswith("signature"):
+        if place in {"GET /api/v1/jobs/{project}/{job_id}", "GET /v/{token}", "GET /v/{token}/download"}:
+            return True
         return place in {"table jobs", "table pictures", "table wrapd.db", "table wrapd.db-wal", "jobs --json"}
     return secret.startswith("token ") and place in {"table links", "table wrapd.db", "table wrapd.db-wal"}

@@ -16,6 +16,8 @@ class ApiServer:
 
     def __init__(self, *, page: int = 2, kept: int = 100) -> None:
         self.jobs: dict[tuple[str, str], dict[str, Any]] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+        """Batches by their names; those of `main`."""
         self.asked: list[str] = []
         self.resumed: list[str | None] = []
         """The Last-Event-ID of each event stream, in order."""
@@ -126,6 +128,9 @@ class ApiServer:
             return self._stream(request)
         if parts.path == "/api/v1/jobs":
             return self._json(request, 200, self._list(parse_qs(parts.query)))
+        if parts.path.startswith("/api/v1/batches/main/"):
+            batch = self.batches.get(unquote(parts.path.rpartition("/")[2]))
+            return self._problem(request, 404, "none") if batch is None else self._json(request, 200, batch)
         project, _, job_id = parts.path.removeprefix("/api/v1/jobs/").partition("/")
         job = self.jobs.get((unquote(project), unquote(job_id)))
         return self._problem(request, 404, "no such job") if job is None else self._json(request, 200, job)

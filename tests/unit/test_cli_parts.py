@@ -1,5 +1,6 @@
-"""Small parts of the commands: widths of tables, and which process holds the database."""
+"""Small parts of the commands: widths of tables and lines, and which process holds the database."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli import commands, wrapd
+from daemon.cli import commands, output, wrapd
 from daemon.cli.output import Column, as_json, fitting
 from daemon.clock import ManualClock
 from daemon.store import Store
@@ -100,3 +101,23 @@ def test_json_escapes_only_what_the_stream_or_a_terminal_cannot_take(encoding: s
 def test_json_says_the_same_in_every_encoding(value: dict[str, str | None]) -> None:
     for encoding in ("utf-8", "gbk", "ascii"):
         assert json.loads(as_json(value, encoding=encoding).encode(encoding).decode(encoding)) == value
+
+
+class Tty(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_and_errors_break_at_spaces_on_a_terminal_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    link = "https://wrapd.example.com/v/" + "x" * 40
+    text = f"nothing was changed: there is no mute 9; `wrapd mute list --all` lists all\n{link}"
+    said = output.fit(text, Tty())
+    assert said.split() == text.split()
+    assert [line for line in said.split("\n") if len(line) > 40] == [link], "what can be copied stays whole"
+    assert output.fit(text, io.StringIO()) == text
+    monkeypatch.setenv("TERM", "dumb")
+    assert output.fit(text, Tty()) == text

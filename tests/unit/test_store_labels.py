@@ -37,7 +37,9 @@ def test_new_words_replace_the_old_ones_of_just_these_jobs(store: Store) -> None
     first, second = store.write_now(
         lambda tx: [track(tx, name, label="L", tags=("x",)) for name in ("one", "two")]
     )
-    store.write_now(lambda tx: (tx.labels.set_label([first], None), tx.labels.set_tags([second], ("春", '"'))))
+    store.write_now(
+        lambda tx: (tx.labels.set_label([first], None), tx.labels.set_tags([second], ("春", '"'), at=NOW))
+    )
     found = store.read(lambda tx: tx.labels.of([first, second]))
     assert [(each.label, each.tags) for each in found] == [(None, ("x",)), ("L", ("春", '"'))]
 
@@ -45,7 +47,9 @@ def test_new_words_replace_the_old_ones_of_just_these_jobs(store: Store) -> None
 def test_the_next_alert_is_routed_by_what_is_said_now(store: Store) -> None:
     before, after = store.write_now(lambda tx: [track(tx, "one"), track(tx, "two")])
     store.write_now(lambda tx: record(tx, before, "SUCCEED", routes=VIP))
-    store.write_now(lambda tx: (tx.labels.set_tags([after], ("vip",)), tx.labels.set_label([after], "Film 9")))
+    store.write_now(
+        lambda tx: (tx.labels.set_tags([after], ("vip",), at=NOW), tx.labels.set_label([after], "Film 9"))
+    )
     store.write_now(lambda tx: record(tx, after, "SUCCEED", routes=VIP))
     assert [row.job for row in store.read(lambda tx: tx.outbox.list())] == [after]
 

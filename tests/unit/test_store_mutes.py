@@ -13,7 +13,7 @@ from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import routing
 from daemon.store import AttemptOutcome, DeliveryRow, Ended, MuteRow, Outcome, Store
-from tests.support.store import BOTH, NOW, PROJECT, WHO, A, B, later, open_store, record, track
+from tests.support.store import BOTH, NOW, PROJECT, WHO, A, B, later, open_store, record, request, track
 
 HOUR = 3600
 SENT = Outcome(kind=AttemptOutcome.SENT, reason="200")
@@ -274,6 +274,44 @@ def test_a_moved_alert_is_kept_by_the_mutes_of_its_new_channel(store: Store) -> 
     end(store, new, at=1)
     store.write_now(lambda tx: tx.moves.deliveries(A, B, at=NOW, routing=BOTH))
     assert [row.mute for row in rows(store, B)] == [None]
+
+
+def test_it_keeps_what_fits_it_when_that_is_sent_and_no_longer_what_does_not(store: Store) -> None:
+    """A tag or batch that a job gets or loses meanwhile counts for its alerts that wait, and for those to come."""
+    tag, batch = mute(store, "tag", "night", lasts=2 * HOUR).id, mute(store, "batch", "b1").id
+    job = go(store, "BLOCK")
+    assert [row.mute for row in rows(store)] == [None]
+    store.write_now(lambda tx: tx.labels.set_tags([job], ("night",), at=later(1)))
+    assert [row.mute for row in rows(store)] == [tag]
+    assert sent(store, 2) == []
+    track_it = request("job-1", batch="b1")
+    store.write_now(lambda tx: tx.jobs.track(track_it, at=later(2)))
+    assert [row.mute for row in rows(store)] == [tag], "the last to end"
+    store.write_now(lambda tx: tx.labels.set_tags([job], (), at=later(3)))
+    assert [(row.mute, row.unmuted_at) for row in rows(store)] == [(batch, None)]
+    before = news(store)
+    store.write_now(lambda tx: tx.jobs.track(request("job-1", batch="b2"), at=later(4)))
+    assert [(row.mute, row.unmuted_at) for row in rows(store)] == [(None, later(4))]
+    assert "mute" in news(store)[len(before) :], "a running daemon sends it at once"
+    assert sent(store, 5) == [(job, "blocked")]
+    store.write_now(lambda tx: tx.jobs.track(request("job-1", tags=("night",)), at=later(6)))
+    assert [row.mute for row in rows(store)] == [None], "it was sent"
+    go(store, "FAILED", at=7)
+    told = [(str(row.event), row.mute) for row in rows(store)]
+    assert told == [("blocked", None), ("failed", tag), ("batch_finished", None)], "a batch has no tags"
+
+
+def news(store: Store) -> list[str]:
+    return store.read(lambda tx: [row.kind for row in tx.changes.since(0, limit=999)])
+
+
+def test_a_mute_of_a_job_or_channel_does_not_care_about_tags(store: Store) -> None:
+    number = mute(store, "job", "job-1").id
+    mute(store, "tag", "night", lasts=1800)
+    job = go(store, "BLOCK", tags=("night",))
+    for tags in ((), ("night",)):
+        store.write_now(lambda tx, tags=tags: tx.labels.set_tags([job], tags, at=later(1)))
+        assert [row.mute for row in rows(store)] == [number]
 
 
 def test_mutes_of_a_project_follow_its_jobs(store: Store) -> None:

@@ -235,14 +235,14 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (retention._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
         (retention._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
         (
-            retention._DONE[DeliveryStatus.SENT],
+            retention._DONE[DeliveryStatus.SENT].some,
             [
                 "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=? AND created_at<?)",
                 "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
             ],
         ),
         (
-            retention._ENDED,
+            retention._ENDED.some,
             [
                 "SEARCH jobs USING INDEX jobs_finished (project=? AND kind=? AND state_since<?)",
                 "SEARCH deliveries USING COVERING INDEX deliveries_by_job (job=?)",
@@ -250,14 +250,14 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (
-            retention._GIVEN_UP[Tracking.LOST],
+            retention._GIVEN_UP[Tracking.LOST].some,
             [
                 "SEARCH jobs USING INDEX jobs_by_change (project=? AND tracking=?)",
                 "SEARCH deliveries USING COVERING INDEX deliveries_by_job (job=?)",
                 "SEARCH other USING COVERING INDEX jobs_by_batch (batch=? AND project=? AND tracking=?)",
             ],
         ),
-        (retention._LINKS, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
+        (retention._LINKS.some, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
         (orphans._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
         (orphans._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
         (orphans._JOBS, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project=? AND tracking=?)"]),

@@ -235,3 +235,20 @@ def test_jobs_of_every_project_and_kind_go(store: Store) -> None:
     row = store.read(lambda tx: tx.jobs.get(job))
     assert row is not None
     assert row.asset == Asset()
+
+
+def test_what_is_old_is_counted_before_it_goes(store: Store) -> None:
+    for n in range(3):
+        ended(store, f"job-{n}", "waiting", state="FAILED" if n else "SUCCEED")
+    send_all(store)
+
+    def number() -> int:
+        return store.read(lambda tx: tx.retention.old(before=OLD))
+
+    assert store.read(lambda tx: tx.retention.old(before=NOW)) == 0
+    total, done = number(), 0
+    assert total > 5
+    while deleted := prune(store, limit=2):
+        done += deleted
+        assert number() == total - done
+    assert done == total

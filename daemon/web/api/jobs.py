@@ -2,12 +2,13 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from hashlib import blake2b
 from types import GenericAlias
 from typing import Annotated
 
 import msgspec
 from litestar import Response, delete, get, patch, post
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from daemon import views
 from daemon.commands import JobChange, Stopped, WrongRequest, change_job, read_change, track, untrack
@@ -36,7 +37,14 @@ JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
 JobItem = shape(views.Job, name="JobItem", without=URLS)
 TransitionItem = shape(views.Transition)
 JobStory = shape(views.Job, views.JobLog, name="JobStory")
-
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(
+        name="If-Match",
+        max_length=500,
+        description="Only if the job is as its ETag said: nobody has changed it since, and its state is the same.",
+    ),
+]
 
 TrackedJobs = msgspec.defstruct("TrackedJobs", [("jobs", GenericAlias(list, (shape(views.Tracked),)))])
 
@@ -124,14 +132,20 @@ async def list_transitions(project: FromPath[str], job_id: FromPath[str], contex
 
 @patch(JOB, responses=answers(JobStory, "The job as it is now."))
 async def patch_job(
-    request: ApiRequest, project: FromPath[str], job_id: FromPath[str], data: JSONBody[JobPatch], context: Context
+    *,
+    request: ApiRequest,
+    project: FromPath[str],
+    job_id: FromPath[str],
+    data: JSONBody[JobPatch],
+    context: Context,
+    if_match: IfMatch = None,
 ) -> Response[object]:
     """Change a job's label or note (null removes it), its tags (all of them) or its batch."""
     by, now = who(request), context.clock.now()
     wanted = _read_change(data)
 
     def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
-        row = known_job(tx, project, job_id)
+        row = _unchanged(known_job(tx, project, job_id), if_match)
         change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
         return _story(tx, context, known_job(tx, project, job_id), now)
 
@@ -141,14 +155,20 @@ async def patch_job(
 
 @delete(JOB, status_code=200, responses=answers(Stopped, "What was done."))
 async def delete_job(
-    request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
+    *,
+    request: ApiRequest,
+    project: FromPath[str],
+    job_id: FromPath[str],
+    context: Context,
+    if_match: IfMatch = None,
 ) -> Response[object]:
     """Stop watching a job, and revoke wrapd's own link to its video. Its record stays; `tracking` is the one
     before."""
     at, by = context.clock.now(), who(request)
 
     def work(tx: Transaction) -> list[Stopped]:
-        return untrack(tx, [known_job(tx, project, job_id).id], at=at, who=by, routing=context.routing)
+        row = _unchanged(known_job(tx, project, job_id), if_match)
+        return untrack(tx, [row.id], at=at, who=by, routing=context.routing)
 
     [done] = await context.store.write(work)
     return machine_answer(asdict(done))
@@ -182,6 +202,26 @@ def known_job(tx: Transaction, project: str, job_id: str) -> JobRow:
     return rows[0]
 
 
+def _etag(row: JobRow) -> str:
+    """The version of a job, as an entity tag: another one once people changed it or its state changed; the same
+    after a poll without news, so that a change is not refused because of one."""
+    seen = (row.episode, row.tracking, row.state, row.state_since, row.label, row.tags, row.batch, row.note)
+    return f'"{blake2b(msgspec.json.encode(seen), digest_size=12).hexdigest()}"'
+
+
+def _unchanged(row: JobRow, if_match: str | None) -> JobRow:
+    """The job, if its version is one that If-Match names. A proxy that compresses makes a tag weak: it counts.
+    Raises HttpError 412."""
+    tags = [each.strip().removeprefix("W/") for each in (if_match or "*").split(",")]
+    if "*" not in tags and _etag(row) not in tags:
+        raise HttpError(
+            412,
+            "nothing was changed: the job is no longer as If-Match says; GET it again, and send its new ETag",
+            headers={"ETag": _etag(row)},
+        )
+    return row
+
+
 def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
     deliveries = sorted(tx.deliveries.list(job=row.id), key=lambda each: each.id)
     standing = tx.queue.standing(deliveries, now=now)
@@ -205,7 +245,7 @@ def _view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
 
 def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:
     job = _view(context, row, context.clock.now())
-    return machine_answer(views.document(job) | views.document(told))
+    return machine_answer(views.document(job) | views.document(told), headers={"ETag": _etag(row)})
 
 
 def _read_change(data: JobPatch) -> JobChange:

@@ -304,8 +304,7 @@ async def test_all_unsent_deliveries_that_fit_are_canceled(tmp_path: Path) -> No
         assert "canceled" not in {each["status"] for each in await pages(it, "deliveries?channel=b")}
 
 
-async def test_actions_are_listed_by_project_and_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.store.history.SEARCHED", 4)
+async def test_actions_are_listed_by_project_and_subject(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
 
         def work(tx: Transaction) -> None:

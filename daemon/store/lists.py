@@ -35,7 +35,7 @@ from daemon.store.columns import to_json
 from daemon.store.mapping import chunks, delivery_row, job_row
 from daemon.store.paging import ALL, Arm, Checks, Place, Run, combinations, is_value, walk
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow, to_stamp
-from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS
+from daemon.store.tables import DELIVERIES, JOB_COUNTS, JOB_TAGS, JOBS
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -48,13 +48,13 @@ Python: SQLite folds the case of ASCII only, and no index finds part of a word, 
 one."""
 
 _J = JOBS.c
+_N = JOB_COUNTS.c
 _D = DELIVERIES.c
 _SINCE = type_coerce(_J.state_since, BigInteger)
 _CREATED = type_coerce(_D.created_at, BigInteger)
 _BY_TRACKING = (_J.project, _J.tracking, _J.state)
-"""The columns of `jobs_by_tracking` and `jobs_by_change`."""
-_BY_BATCH = (_J.batch, *_BY_TRACKING)
-"""The columns of `jobs_by_batch` and `jobs_by_batch_change`."""
+"""The columns of `jobs_by_tracking` and `jobs_by_change`, and beyond the batch those of `jobs_by_batch` and
+`jobs_by_batch_change`. Which combinations of them exist is read off `job_counts`."""
 _BY_STATUS = (_D.channel, _D.status)
 _BY_EVENT = (_D.project, _D.event)
 _JOB_TEXTS = (_J.job_id, _J.label, _J.asset_name, _J.batch)
@@ -213,12 +213,14 @@ def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpa
 def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool, checks: Checks) -> list[Run]:
     """Return arms of the index for these filters, which covers them; by the last change first those that have one,
     then those that were not answered yet."""
-    columns = _BY_BATCH if "batch" in given else _BY_TRACKING if given.keys() - {"since"} else ()
-    wheres = [
-        tuple(is_value(_J[name], value) for name, value in values.items())
-        for values in combinations(connection, columns, given)
-        if not changed or values.get("state", "") is not None or "since" not in given
-    ]
+    wheres: list[Checks] = [()]
+    if given.keys() - {"since"}:
+        batch = (_J.batch == given["batch"],) if "batch" in given else ()
+        wheres = [
+            (*batch, *(is_value(column, value) for column, value in zip(_BY_TRACKING, values, strict=True)))
+            for values in connection.execute(_combinations(given))
+            if values[-1] is not None or "since" not in given
+        ]
     if not changed:
         return [[Arm(id=_J.id, where=where, checks=checks) for where in wheres]]
     later = to_stamp(given["since"]) <= _SINCE if "since" in given else _SINCE.is_not(None)
@@ -229,6 +231,13 @@ def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool
         else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None)), checks=checks) for where in wheres)
     )
     return [timed, list(new)]
+
+
+def _combinations(given: Mapping[str, Any]) -> Select[Any]:
+    """Select the combinations of project, tracking and state that jobs have, with the values that are given."""
+    columns = {"project": _N.project, "tracking": _N.tracking, "state": func.nullif(_N.state, "")}
+    query = select(*columns.values()).where(_N.n > 0)
+    return query.where(*(column == given[name] for name, column in columns.items() if name in given))
 
 
 def _sorted_jobs(chosen: ColumnElement[bool], checks: Checks, *, changed: bool) -> list[Run]:
@@ -337,7 +346,7 @@ def _of_batch(connection: Connection, batch: str) -> list[Select[Any]]:
 
 def _keys_of(connection: Connection, batch: str) -> list[str]:
     """Return the key prefixes of the batch's ends, one for each project that has jobs of it."""
-    found = combinations(connection, _BY_BATCH[:2], {"batch": batch})
+    found = combinations(connection, (_J.batch, _J.project), {"batch": batch})
     return [batch_key(ProjectName(each["project"]), batch) for each in found]
 
 

@@ -55,10 +55,6 @@ COUNTS = (
         "INSERT INTO batch_counts SELECT batch, project, tracking, coalesce(state, ''), count(*) FROM jobs"
         " WHERE batch IS NOT NULL AND tracking <> 'active' GROUP BY 1, 2, 3, 4"
     ),
-    (
-        "INSERT INTO ended_counts SELECT project, tracking, count(*) FROM jobs WHERE tracking <> 'active'"
-        " GROUP BY 1, 2"
-    ),
     "INSERT INTO sent_counts SELECT channel, count(*) FROM deliveries WHERE status = 'sent' GROUP BY 1",
 )
 """What the program keeps while it writes the rows."""

@@ -112,9 +112,9 @@ def _is_known(tx: "Transaction", wish: "MuteWish") -> bool:
     """Whether there is anything of the name: one that is mistyped would mute nothing."""
     match wish.scope:
         case MuteScope.BATCH:
-            return bool(tx.jobs.page(limit=1, batch=wish.subject, project=wish.project).rows)
+            return bool(tx.jobs.list(limit=1, batch=wish.subject, project=wish.project))
         case MuteScope.TAG:
-            return bool(tx.jobs.page(limit=1, tag=wish.subject, project=wish.project).rows)
+            return bool(tx.jobs.list(limit=1, tag=wish.subject, project=wish.project))
         case _:
             return True
 

@@ -5,9 +5,9 @@ Owns these statements and writes nothing. A page reads kept counts and costs the
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from sqlalchemy import Select, Text, bindparam, func, select
+from sqlalchemy import Row, Select, Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.batches import Batch, end_word
@@ -24,10 +24,11 @@ _C, _B, _N = JOBS.c, BATCHES.c, BATCH_COUNTS.c
 _ENDED = select(_N.project, _N.batch, _N.tracking, _N.state, _N.n).where(
     _N.batch.in_(bindparam("of_batches", expanding=True)), _N.n > 0
 )
-_ACTIVE = select(func.count()).where(
-    _C.batch == bindparam("of_batch", type_=Text),
-    _C.project == bindparam("of_project", type_=Text),
-    _C.tracking == plain(Tracking.ACTIVE),
+_ACTIVE = (
+    select(func.count())
+    .where(_C.batch == _B.batch, _C.project == _B.project, _C.tracking == plain(Tracking.ACTIVE))
+    .correlate(BATCHES)
+    .scalar_subquery()
 )
 _UNENDED = select(*WATCHED).where(
     _C.batch == bindparam("of_batch", type_=Text),
@@ -46,10 +47,7 @@ class BatchList(TransactionPart):
         job, latest first."""
         query = _batches(project).order_by(_B.newest.desc()).limit(limit)
         found = self._connection.execute(query if after is None else query.where(_B.newest < after.id)).all()
-        counts = self._counts({(ProjectName(row.project), row.batch) for row in found})
-        rows = [
-            _row(row.newest, ProjectName(row.project), row.batch, counts[row.project, row.batch]) for row in found
-        ]
+        rows = self._rows(found)
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
 
     def get(self, project: ProjectName, batch: str) -> BatchRow | None:
@@ -57,12 +55,11 @@ class BatchList(TransactionPart):
         row = self._connection.execute(_batches(project).where(_B.batch == batch)).one_or_none()
         if row is None:
             return None
-        counts = self._counts([(project, batch)])
-        return _row(row.newest, project, batch, counts[project, batch])
+        return self._rows([row])[0]
 
     def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
         """Count the batches, up to `most`."""
-        some = _batches(project).limit(most).subquery()
+        some = _batches(project).with_only_columns(_B.newest).limit(most).subquery()
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
         return RowCount(found, whole=found < most)
 
@@ -70,25 +67,25 @@ class BatchList(TransactionPart):
         """Return the tracked jobs of a batch."""
         return watch_rows(self._connection.execute(_UNENDED, {"of_project": project, "of_batch": batch}))
 
-    def _counts(self, wanted: Iterable[Batch]) -> dict[Batch, Counter[str]]:
-        """Return, for each batch, how many jobs ended in each way, with `active` for those that have not."""
-        counts: dict[Batch, Counter[str]] = {batch: Counter() for batch in wanted}
-        for part in chunks(batch for _, batch in counts):
+    def _rows(self, found: Sequence[Row[tuple[int, str, str, int]]]) -> list[BatchRow]:
+        """Add to each batch how many of its jobs ended in each way."""
+        ends: dict[Batch, Counter[str]] = {(ProjectName(row.project), row.batch): Counter() for row in found}
+        for part in chunks(row.batch for row in found):
             for project, batch, tracking, state, number in self._connection.execute(_ENDED, {"of_batches": part}):
-                if (project, batch) in counts:
-                    counts[project, batch][end_word(tracking, state)] += number
-        for (project, batch), found in counts.items():
-            names = {"of_project": project, "of_batch": batch}
-            found[Tracking.ACTIVE.value] = self._connection.execute(_ACTIVE, names).scalar_one()
-        return counts
+                if (project, batch) in ends:
+                    ends[project, batch][end_word(tracking, state)] += number
+        return [
+            BatchRow(
+                id=row.newest,
+                project=project,
+                batch=batch,
+                jobs=row.active + ends[project, batch].total(),
+                ends=ends[project, batch],
+            )
+            for row, (project, batch) in zip(found, ends, strict=True)
+        ]
 
 
-def _batches(project: ProjectName | None) -> Select[tuple[int, str, str]]:
-    query = select(_B.newest, _B.project, _B.batch)
+def _batches(project: ProjectName | None) -> Select[tuple[int, str, str, int]]:
+    query = select(_B.newest, _B.project, _B.batch, _ACTIVE.label("active"))
     return query if project is None else query.where(_B.project == project)
-
-
-def _row(row: int, project: ProjectName, batch: str, counts: Counter[str]) -> BatchRow:
-    jobs = counts.total()
-    del counts[Tracking.ACTIVE.value]
-    return BatchRow(id=row, project=project, batch=batch, jobs=jobs, ends=counts)

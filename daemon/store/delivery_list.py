@@ -6,26 +6,31 @@ Owns these statements and changes nothing; `outbox` does.
 from collections.abc import Sequence
 from typing import Unpack
 
-from sqlalchemy import bindparam, func, literal, select, union_all
+from sqlalchemy import bindparam, func, literal, select
 
 from daemon.domain.jobs import ChannelName
 from daemon.store import lists, paging
 from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, named
+from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, named, plain
 from daemon.store.rows import AttemptRow, DeliveryRow, DeliveryStatus
-from daemon.store.tables import ATTEMPTS, DELIVERIES, SENT_COUNTS
+from daemon.store.tables import ATTEMPTS, DELIVERIES, GIVEN_UP_COUNTS, SENT_COUNTS
 
 _D = DELIVERIES.c
 _Deliveries = list[DeliveryRow]
 _Attempts = list[AttemptRow]
 _IS_SENT = literal(DeliveryStatus.SENT.value)
-_NUMBERS = (
+# Ranges of `deliveries_by_status`: what is sent or was given up is not read.
+_OPEN = (
     select(_D.channel, _D.status, func.count())
-    .where(_D.channel.in_(bindparam("channels", expanding=True)))
+    .where(
+        _D.channel.in_(bindparam("channels", expanding=True)),
+        _D.status.in_(
+            [plain(each) for each in (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD)]
+        ),
+    )
     .group_by(_D.channel, _D.status)
 )
-# Two ranges of `deliveries_by_status`; a "not sent" would read what is sent as well.
-_NOT_SENT = union_all(_NUMBERS.where(_D.status < _IS_SENT), _NUMBERS.where(_D.status > _IS_SENT))
+_GIVEN_UP = select(GIVEN_UP_COUNTS).where(GIVEN_UP_COUNTS.c.n > 0)
 _SENT = select(SENT_COUNTS.c.channel, _IS_SENT, SENT_COUNTS.c.n).where(SENT_COUNTS.c.n > 0)
 
 
@@ -53,10 +58,14 @@ class DeliveryList(TransactionPart):
         return None if row is None else delivery_row(row)
 
     def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
-        """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent is
-        not counted but kept, so that this takes no longer for more of it."""
+        """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent or
+        was given up is not counted but kept, so that this takes no longer for more of it."""
         channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
-        found = [*self._connection.execute(_NOT_SENT, {"channels": channels}), *self._connection.execute(_SENT)]
+        found = [
+            row
+            for query in (_OPEN, _GIVEN_UP, _SENT)
+            for row in self._connection.execute(query, {"channels": channels} if query is _OPEN else None)
+        ]
         return {(ChannelName(channel), named(DeliveryStatus, status)): count for channel, status, count in found}
 
     def page(
@@ -68,13 +77,14 @@ class DeliveryList(TransactionPart):
         search: str | None = None,
         **fit: Unpack[DeliveryFilter],
     ) -> lists.Page[DeliveryRow]:
-        """Return the first `limit` matching deliveries beyond `after`. With `search` a page examines a bounded
-        number of rows, so it may be short or empty although more follow."""
+        """Return the first `limit` matching deliveries beyond `after`. A page examines a bounded number of rows,
+        so with `search`, or with filters that no single index covers, it may be short or empty although more
+        follow."""
         return lists.deliveries(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = paging.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
         """Return the matching deliveries, latest first."""
-        return self.page(limit=limit, **fit).rows
+        return lists.deliveries(self._connection, DeliverySort.NEWEST, limit=limit, whole=True, **fit).rows
 
     def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.RowCount:
         """Count the matching deliveries, up to `most`; see `paging.count`."""

@@ -1,6 +1,6 @@
 """The figures of each project: its jobs by state, what the daemon last reported, and the jobs that ended by day.
 
-Owns this reading, which costs the same on any day but grows with the number of jobs kept.
+Owns this reading, which costs the same on any day and for any number of jobs.
 """
 
 from collections import Counter
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from daemon.domain.jobs import ProjectName
+from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.day_sums import DaySum, DaySums
 from daemon.store.discoveries import Discoveries
 from daemon.store.jobs import Jobs
@@ -42,7 +42,7 @@ class Figures(TransactionPart):
         """Return the figures of these projects, in this order. Without `since` there are neither the last ended
         jobs nor the days."""
         jobs, marks = Jobs(self._connection), Discoveries(self._connection)
-        states, counts = jobs.states(), jobs.ended_counts()
+        states, counts = jobs.states(), jobs.counts()
         statuses, pauses = Statuses(self._connection).all(), ProjectPauses(self._connection).all()
         sums = [] if since is None else DaySums(self._connection).since(since)
         return [
@@ -50,7 +50,11 @@ class Figures(TransactionPart):
                 project=name,
                 states=Counter({state or "new": number for state, number in states.get(name, {}).items()}),
                 ended=Counter(
-                    {str(tracking): number for (owner, tracking), number in counts.items() if owner == name}
+                    {
+                        str(tracking): number
+                        for (owner, tracking), number in counts.items()
+                        if owner == name and tracking is not Tracking.ACTIVE
+                    }
                 ),
                 status=statuses.get(name),
                 pause=pauses.get(name),

@@ -4,9 +4,11 @@ Owns, with `assets`, `batches`, `tracking` and `learned`, every statement that w
 transition is written together with the alerts that it causes. What a state means is decided in domain/.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Unpack, cast
 
@@ -42,7 +44,7 @@ from daemon.store.rows import (
     TrackResult,
     TrackRule,
 )
-from daemon.store.tables import ENDED_COUNTS, JOBS, TRANSITIONS
+from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
 from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds, write_bookkeeping
 from daemon.store.watch_row import WatchRow
 
@@ -71,7 +73,7 @@ _BEGINNING = (
     .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
     .order_by(_C.job_id, _C.project)
 )
-_ENDED = select(ENDED_COUNTS).where(ENDED_COUNTS.c.n > 0)
+_COUNTS = select(JOB_COUNTS).where(JOB_COUNTS.c.n > 0)
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
     TRANSITIONS.c.job == bindparam("of_job")
@@ -163,8 +165,8 @@ class Jobs(TransactionPart):
     def ids(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> list[int]:
         """Return the row ids of the jobs that match all filters, at most `limit`, first tracked first."""
         runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
-        found = paging.places(self._connection, runs, rising=True, after=None, limit=limit)
-        return [place.id for place in found]
+        with paging.walk(self._connection, runs, rising=True, after=None, most=paging.ALL) as rows:
+            return list(islice((place.id for place, text in rows if text is not None), limit))
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
         """Return the routing subject of a batch's end; None if the batch has no jobs."""
@@ -361,24 +363,19 @@ class Jobs(TransactionPart):
         return None if row is None or project not in (None, row.project) else job_row(row)
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
-        """Return how many jobs each project has, by tracking; pairs without any are left out."""
-        active = {(project, Tracking.ACTIVE): sum(each.values()) for project, each in self.states().items()}
-        return active | self.ended_counts()
-
-    def ended_counts(self) -> dict[tuple[ProjectName, Tracking], int]:
-        """Return the same for jobs that are no longer tracked. Their numbers are kept, not counted, so that this
-        takes no longer for more of them."""
-        rows = self._connection.execute(_ENDED)
-        return {(ProjectName(project), Tracking(tracking)): count for project, tracking, count in rows}
+        """Return how many jobs each project has, by tracking; pairs without any are left out. They are kept, not
+        counted, so that this takes no longer for more of them."""
+        found: Counter[tuple[ProjectName, Tracking]] = Counter()
+        for project, tracking, _, number in self._connection.execute(_COUNTS):
+            found[ProjectName(project), Tracking(tracking)] += number
+        return dict(found)
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
-        """Return how many active jobs each project has in each state (None: not answered yet)."""
+        """Return the same for active jobs, by state (None: not answered yet)."""
         found: dict[ProjectName, dict[str | None, int]] = {}
-        of_index = (_C.project, _C.tracking, _C.state)
-        for values in paging.combinations(self._connection, of_index, {"tracking": Tracking.ACTIVE}):
-            these = (paging.is_value(column, values[str(column.key)]) for column in of_index)
-            number = self._connection.execute(select(func.count()).where(*these)).scalar_one()
-            found.setdefault(ProjectName(values["project"]), {})[values["state"]] = number
+        for project, tracking, state, number in self._connection.execute(_COUNTS):
+            if tracking == Tracking.ACTIVE.value:
+                found.setdefault(ProjectName(project), {})[state or None] = number
         return found
 
     def page(
@@ -390,13 +387,13 @@ class Jobs(TransactionPart):
         search: str | None = None,
         **fit: Unpack[JobFilter],
     ) -> lists.Page[JobRow]:
-        """Return the first `limit` matching jobs beyond `after`. With `search` a page examines a bounded number of
-        rows, so it may be short or empty although more follow."""
+        """Return the first `limit` matching jobs beyond `after`. A page examines a bounded number of rows, so with
+        `search`, or with `tag` and another filter or order, it may be short or empty although more follow."""
         return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
         """Return the matching jobs, latest tracked first."""
-        return self.page(limit=limit, **fit).rows
+        return lists.jobs(self._connection, JobSort.NEWEST, limit=limit, whole=True, **fit).rows
 
     def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.RowCount:
         """Count the matching jobs, up to `most`; see `paging.count`."""

@@ -1,15 +1,15 @@
 """Lists of jobs and deliveries for people: filters, orders, search, and which index serves them.
 
 A list is read off an index that keeps its order (`paging`). Filters that this index does not cover are checked row
-by row. Where only a few rows match such a filter (`FEW`), they are found through its own index and sorted. So a
-list takes no longer with more rows, with one exception: if more than `FEW` rows match such a filter but are all
-far down the list, or match no other filter, the rows ahead of them are scanned.
+by row. Where only a few rows match such a filter (`FEW`), they are found through its own index and sorted. Where
+many do, a page examines at most `EXAMINED` rows: it may be short or empty although more follow. So a page takes no
+longer with more rows.
 
 Owns these statements. Changes no rows.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import reduce
@@ -33,27 +33,28 @@ from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
 from daemon.store.columns import to_json
 from daemon.store.mapping import chunks, delivery_row, job_row
-from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
+from daemon.store.paging import ALL, Arm, Checks, Place, Run, combinations, is_value, walk
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow, to_stamp
-from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS
+from daemon.store.tables import DELIVERIES, JOB_COUNTS, JOB_TAGS, JOBS
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-FEW = 10_000
+FEW = 500
 """Rows sorted at most where no index keeps the requested order."""
-SEARCHED_AT_ONCE = 5_000
-"""Rows examined for one page of a search. They are compared in Python: SQLite folds the case of ASCII only, and no
-index finds part of a word, let alone two Chinese characters of one."""
+EXAMINED = 1_000
+"""Rows examined for one page where a filter is checked row by row, or of a search. A search compares texts in
+Python: SQLite folds the case of ASCII only, and no index finds part of a word, let alone two Chinese characters of
+one."""
 
 _J = JOBS.c
+_N = JOB_COUNTS.c
 _D = DELIVERIES.c
 _SINCE = type_coerce(_J.state_since, BigInteger)
 _CREATED = type_coerce(_D.created_at, BigInteger)
 _BY_TRACKING = (_J.project, _J.tracking, _J.state)
-"""The columns of `jobs_by_tracking` and `jobs_by_change`."""
-_TRACKING = {str(column.key) for column in _BY_TRACKING}
-_BY_BATCH = (_J.batch, _J.project, _J.tracking)
+"""The columns of `jobs_by_tracking` and `jobs_by_change`, and beyond the batch those of `jobs_by_batch` and
+`jobs_by_batch_change`. Which combinations of them exist is read off `job_counts`."""
 _BY_STATUS = (_D.channel, _D.status)
 _BY_EVENT = (_D.project, _D.event)
 _JOB_TEXTS = (_J.job_id, _J.label, _J.asset_name, _J.batch)
@@ -115,6 +116,18 @@ class Page(Generic[T]):
         return Page(rows=rows, after=self.after, searched=self.searched)
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search for any of `parts`, which are folded, in the text of each row."""
+
+    text: ColumnElement[str]
+    parts: Collection[str]
+
+    def finds(self, text: str) -> bool:
+        found = folded(text)
+        return any(part in found for part in self.parts)
+
+
 def _page(
     connection: Connection,
     runs: Sequence[Run],
@@ -123,24 +136,30 @@ def _page(
     rising: bool,
     after: Place | None,
     limit: int,
-    search: Callable[[Sequence[int]], set[int]] | None = None,
+    whole: bool,
+    search: _Search | None = None,
 ) -> Page[T]:
-    """Return at most `limit` rows beyond `after`; `get` returns rows by their ids, `search` the matching ids."""
-    most = limit if search is None else max(limit, SEARCHED_AT_ONCE)
-    found = places(connection, runs, rising=rising, after=after, limit=most)
-    ends = len(found) < most
+    """Return at most `limit` rows beyond `after`; `get` returns rows by their ids. If `whole`, it is only short at
+    the end of the list."""
+    most = limit
     if search is not None:
-        fit = search([place.id for place in found])
-        hits = [index for index, place in enumerate(found) if place.id in fit]
-        if len(hits) > limit:  # the next page begins after the last row shown, not after the last one read
-            ends, found = False, found[: hits[limit - 1] + 1]
-    searched, last = len(found), found[-1] if found else None
-    chosen = found if search is None else [place for place in found if place.id in fit]
-    rows = get([place.id for place in chosen])
+        runs = [[replace(arm, text=search.text) for arm in run] for run in runs]
+    if search is not None or any(arm.checks for run in runs for arm in run):
+        most = ALL if whole else max(limit, EXAMINED)
+    found: list[int] = []
+    looked, last = 0, after
+    with walk(connection, runs, rising=rising, after=after, most=most) as rows:
+        for last, text in rows:
+            looked += 1
+            if text is not None and (search is None or search.finds(text)):
+                found.append(last.id)
+                if len(found) == limit:
+                    break
+    of = get(found)
     return Page(
-        rows=[rows[place.id] for place in chosen],
-        after=None if ends else last,
-        searched=0 if search is None else searched,
+        rows=[of[each] for each in found],
+        after=last if len(found) == limit or looked == most else None,
+        searched=0 if search is None else looked,
     )
 
 
@@ -152,8 +171,9 @@ def jobs(
     sort: JobSort,
     *,
     limit: int,
-    after: Place | None,
-    search: str | None,
+    after: Place | None = None,
+    search: str | None = None,
+    whole: bool = False,
     **fit: Unpack[JobFilter],
 ) -> Page[JobRow]:
     """Return a page for `Jobs.page`."""
@@ -164,54 +184,60 @@ def jobs(
         rising=sort is JobSort.OLDEST and fit.get("since") is None,
         after=after,
         limit=limit,
-        search=None if search is None else _search_jobs(connection, search),
+        whole=whole,
+        search=None if search is None else _search_jobs(search),
     )
 
 
 def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpack[JobFilter]) -> list[Run]:
     """Return the matching jobs in the form that `paging` reads."""
-    given = {name: value for name, value in fit.items() if value is not None}
-    changed = sort is JobSort.CHANGED or "since" in given
-    # The indexes of batches and tags do not keep every order: sort a small group, check the rows of a large one.
-    groups = given.keys() & {"batch", "tag"}
-    if groups and (changed or len(given) > 1):
-        for ids in _job_sources(connection, given):
-            if _are_few(connection, ids):
-                return _sorted_jobs(_J.id.in_(_one(ids)), _checks(given, set()), changed=changed)
-    if changed:
-        arms = list(_tracking_arms(connection, given, at=_SINCE, checks=_checks(given, {*_TRACKING, "since"})))
-        return [[arm for arm in arms if arm.at is not None], [arm for arm in arms if arm.at is None]]
-    if "tag" in given:
-        of = JOB_TAGS.join(JOBS, _J.id == JOB_TAGS.c.job)
-        has_tag = JOB_TAGS.c.tag == given["tag"]
-        return [[Arm(id=JOB_TAGS.c.job, where=(has_tag,), checks=_checks(given, {"tag"}), of=of)]]
-    if "batch" in given:
-        checks = _checks(given, {str(column.key) for column in _BY_BATCH})
-        return [_arms(connection, _BY_BATCH, given, id_=_J.id, checks=checks)]
-    if given:
-        return [list(_tracking_arms(connection, given, at=None, checks=()))]
-    return [[Arm(id=_J.id)]]
+    given: dict[str, Any] = {name: value for name, value in fit.items() if value is not None}
+    changed, tag = sort is JobSort.CHANGED or "since" in given, given.pop("tag", None)
+    if tag is None:
+        return _job_runs(connection, given, changed=changed, checks=())
+    has_tag, tagged = _has_tag(_J.id, tag), JOB_TAGS.c.tag == tag
+    if changed or given:  # the index of tags does not keep every order: sort a small group, check a large one
+        group = [select(JOB_TAGS.c.job).where(tagged)]
+        if _are_few(connection, group):
+            return _sorted_jobs(_J.id.in_(_one(group)), _checks(given), changed=changed)
+        if given:
+            others = [arm.ids() for run in _job_runs(connection, given, changed=changed, checks=()) for arm in run]
+            if _are_few(connection, others):
+                return _sorted_jobs(_J.id.in_(_one(others)), (has_tag,), changed=changed)
+    if changed or "batch" in given:
+        return _job_runs(connection, given, changed=changed, checks=(has_tag,))
+    of = JOB_TAGS.join(JOBS, _J.id == JOB_TAGS.c.job)
+    return [[Arm(id=JOB_TAGS.c.job, where=(tagged,), checks=_checks(given), of=of)]]
 
 
-def _tracking_arms(
-    connection: Connection,
-    given: Mapping[str, Any],
-    *,
-    at: ColumnElement[int] | None,
-    checks: Checks,
-) -> Iterator[Arm]:
-    """Return arms of `jobs_by_tracking`, or of `jobs_by_change` if `at` is given. Jobs without a state have no
-    time."""
-    for values in combinations(connection, _BY_TRACKING, given):
-        where = tuple(is_value(_J[name], value) for name, value in values.items())
-        if at is None:
-            yield Arm(id=_J.id, where=where, checks=checks)
-        elif values["state"] is None:
-            if "since" not in given:
-                yield Arm(id=_J.id, where=(*where, _J.state_since.is_(None)), checks=checks)
-        else:
-            later = (at >= to_stamp(given["since"]),) if "since" in given else ()
-            yield Arm(id=_J.id, at=at, where=(*where, *later), checks=checks)
+def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool, checks: Checks) -> list[Run]:
+    """Return arms of the index for these filters, which covers them; by the last change first those that have one,
+    then those that were not answered yet."""
+    wheres: list[Checks] = [()]
+    if given.keys() - {"since"}:
+        batch = (_J.batch == given["batch"],) if "batch" in given else ()
+        wheres = [
+            (*batch, *(is_value(column, value) for column, value in zip(_BY_TRACKING, values, strict=True)))
+            for values in connection.execute(_combinations(given))
+            if values[-1] is not None or "since" not in given
+        ]
+    if not changed:
+        return [[Arm(id=_J.id, where=where, checks=checks) for where in wheres]]
+    later = to_stamp(given["since"]) <= _SINCE if "since" in given else _SINCE.is_not(None)
+    timed = [Arm(id=_J.id, at=_SINCE, where=(*where, later), checks=checks) for where in wheres]
+    new = (
+        ()
+        if "since" in given
+        else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None)), checks=checks) for where in wheres)
+    )
+    return [timed, list(new)]
+
+
+def _combinations(given: Mapping[str, Any]) -> Select[Any]:
+    """Select the combinations of project, tracking and state that jobs have, with the values that are given."""
+    columns = {"project": _N.project, "tracking": _N.tracking, "state": func.nullif(_N.state, "")}
+    query = select(*columns.values()).where(_N.n > 0)
+    return query.where(*(column == given[name] for name, column in columns.items() if name in given))
 
 
 def _sorted_jobs(chosen: ColumnElement[bool], checks: Checks, *, changed: bool) -> list[Run]:
@@ -225,30 +251,16 @@ def _sorted_jobs(chosen: ColumnElement[bool], checks: Checks, *, changed: bool) 
     ]
 
 
-def _job_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[list[Select[Any]]]:
-    """Return, for each filter that may match few jobs, the statements that find them through its own index."""
-    if "batch" in given:
-        yield [select(_J.id).where(_J.batch == given["batch"])]
-    if "tag" in given:
-        yield [select(JOB_TAGS.c.job).where(JOB_TAGS.c.tag == given["tag"])]
-    if not given.keys().isdisjoint({*_TRACKING, "since"}):
-        at = _SINCE if "since" in given else None
-        yield [arm.ids() for arm in _tracking_arms(connection, given, at=at, checks=())]
-
-
-def _checks(given: Mapping[str, Any], held: Collection[str]) -> Checks:
-    """Return the conditions to check on each row, except those that the index has `held`. The coalesce keeps
-    SQLite from choosing another index, after which it would have to sort."""
-    left = {name: value for name, value in given.items() if name not in held}
+def _checks(given: Mapping[str, Any]) -> Checks:
+    """Return the conditions to check on each row. The coalesce keeps SQLite from choosing another index, after
+    which it would have to sort."""
     found = [
-        func.coalesce(_J[name], "") == left[name]
+        func.coalesce(_J[name], "") == given[name]
         for name in ("project", "tracking", "state", "batch")
-        if name in left
+        if name in given
     ]
-    if "tag" in left:
-        found.append(_has_tag(_J.id, left["tag"]))
-    if "since" in left:
-        found.append(func.coalesce(_SINCE, 0) >= to_stamp(left["since"]))
+    if "since" in given:
+        found.append(func.coalesce(_SINCE, 0) >= to_stamp(given["since"]))
     return tuple(found)
 
 
@@ -256,10 +268,9 @@ def _has_tag(job: ColumnElement[Any], tag: str) -> ColumnElement[bool]:
     return select(1).where(JOB_TAGS.c.tag == tag, JOB_TAGS.c.job == job).correlate_except(JOB_TAGS).exists()
 
 
-def _search_jobs(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
-    """Return a search, among jobs by row id, for `text` in their id, label, name, batch or tags."""
-    query = select(_J.id, _joined(*_JOB_TEXTS, type_coerce(_J.tags, Text)))
-    return _search(connection, query, _J.id, {folded(text), folded(to_json(text)[1:-1])})
+def _search_jobs(text: str) -> _Search:
+    """Return a search for `text` in the id, label, name, batch or tags."""
+    return _Search(_joined(*_JOB_TEXTS, type_coerce(_J.tags, Text)), {folded(text), folded(to_json(text)[1:-1])})
 
 
 # Deliveries
@@ -270,8 +281,9 @@ def deliveries(
     sort: DeliverySort,
     *,
     limit: int,
-    after: Place | None,
-    search: str | None,
+    after: Place | None = None,
+    search: str | None = None,
+    whole: bool = False,
     **fit: Unpack[DeliveryFilter],
 ) -> Page[DeliveryRow]:
     """Return a page for `Outbox.page`."""
@@ -282,7 +294,8 @@ def deliveries(
         rising=sort is DeliverySort.OLDEST,
         after=after,
         limit=limit,
-        search=None if search is None else _search_deliveries(connection, search),
+        whole=whole,
+        search=None if search is None else _search_deliveries(search),
     )
 
 
@@ -297,8 +310,8 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
     by_event = not given.keys().isdisjoint({"event", "project"})
     by_status = not given.keys().isdisjoint({"status", "channel"}) or (not by_event and "since" in given)
     if (by_status and by_event) or not given.keys().isdisjoint({"batch", "tag"}):
-        for counted, ids in _delivery_sources(connection, given):
-            if _are_few(connection, counted):
+        for ids in _delivery_sources(connection, given):
+            if _are_few(connection, ids):
                 at = _CREATED if by_status or by_event else None
                 checks = _delivery_checks(connection, given, set())
                 return [[Arm(id=_D.id, at=at, where=(_D.id.in_(_one(ids)),), checks=checks)]]
@@ -309,32 +322,31 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
     return [[Arm(id=_D.id, checks=_delivery_checks(connection, given, set()))]]
 
 
-def _delivery_sources(
-    connection: Connection, given: Mapping[str, Any]
-) -> Iterator[tuple[list[Select[Any]], list[Select[Any]]]]:
-    """Return what to count in order to see that a filter matches few, and the statements that find them. A job has
-    few deliveries, so counting jobs is enough."""
+def _delivery_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[list[Select[Any]]]:
+    """Return, for each filter that may match few, the statements that find them through its own index."""
     if "batch" in given:
-        yield [select(_J.id).where(_J.batch == given["batch"])], _of_batch(connection, given["batch"])
+        yield _of_batch(connection, given["batch"])
     if "tag" in given:
-        jobs = select(JOB_TAGS.c.job).where(JOB_TAGS.c.tag == given["tag"])
-        yield [jobs], [select(_D.id).where(_D.job.in_(jobs))]
+        yield [
+            select(_D.id)
+            .join_from(JOB_TAGS, DELIVERIES, _D.job == JOB_TAGS.c.job)
+            .where(JOB_TAGS.c.tag == given["tag"])
+        ]
     for columns in (_BY_STATUS, _BY_EVENT):
         if not given.keys().isdisjoint(str(column.key) for column in columns):
-            ids = [arm.ids() for arm in _arms(connection, columns, given, id_=_D.id, checks=())]
-            yield ids, ids
+            yield [arm.ids() for arm in _arms(connection, columns, given, id_=_D.id, checks=())]
 
 
 def _of_batch(connection: Connection, batch: str) -> list[Select[Any]]:
     """Return the alerts about the batch's jobs and those about its end."""
-    jobs = select(_J.id).where(_J.batch == batch)
+    of_jobs = select(_D.id).join_from(JOBS, DELIVERIES, _D.job == _J.id).where(_J.batch == batch)
     ends = [select(_D.id).where(_D.key.between(key, f"{key}~")) for key in _keys_of(connection, batch)]
-    return [select(_D.id).where(_D.job.in_(jobs)), *ends]
+    return [of_jobs, *ends]
 
 
 def _keys_of(connection: Connection, batch: str) -> list[str]:
     """Return the key prefixes of the batch's ends, one for each project that has jobs of it."""
-    found = combinations(connection, _BY_BATCH[:2], {"batch": batch})
+    found = combinations(connection, (_J.batch, _J.project), {"batch": batch})
     return [batch_key(ProjectName(each["project"]), batch) for each in found]
 
 
@@ -357,11 +369,10 @@ def _delivery_checks(connection: Connection, given: Mapping[str, Any], held: Col
     return tuple(found)
 
 
-def _search_deliveries(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
-    """Return a search, among deliveries by row id, for `text` in their last error, or in their job's id, label,
-    name or batch."""
-    query = select(_D.id, _joined(_D.last_error, *_JOB_TEXTS)).outerjoin(JOBS, _J.id == _D.job)
-    return _search(connection, query, _D.id, {folded(text)})
+def _search_deliveries(text: str) -> _Search:
+    """Return a search for `text` in the last error, or in the job's id, label, name or batch."""
+    of_job = select(_joined(*_JOB_TEXTS)).where(_J.id == _D.job).correlate_except(JOBS).scalar_subquery()
+    return _Search(_joined(_D.last_error, of_job), {folded(text)})
 
 
 # Both
@@ -412,11 +423,3 @@ def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:
     """Join all texts, one a line: in a search, each column costs time on every row."""
     one, *others = (func.coalesce(column, "") for column in columns)
     return reduce(lambda text, column: text.concat("\n").concat(column), others, one)
-
-
-def _search(
-    connection: Connection, query: Select[Any], id_: ColumnElement[int], parts: Collection[str]
-) -> Callable[[Sequence[int]], set[int]]:
-    return lambda ids: {
-        row for row, text in _by_ids(connection, query, id_, ids) if any(part in folded(text) for part in parts)
-    }

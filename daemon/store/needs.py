@@ -15,23 +15,26 @@ from daemon.domain.actions import Action
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.store import assets, lists, paging
+from daemon.store.jobs import Jobs
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort
-from daemon.store.mapping import TransactionPart, chunks
+from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, watch_rows
 from daemon.store.memory import Statuses
 from daemon.store.mutes import Mutes
 from daemon.store.pauses import ProjectPauses
 from daemon.store.queue import DeliveryQueue
 from daemon.store.rows import DeliveryStatus, JobRow, MuteRow, PauseRow, Refusal, Status
-from daemon.store.tables import ACTIONS, DELIVERIES
+from daemon.store.tables import ACTIONS, DELIVERIES, JOBS
+from daemon.store.watch_row import WatchRow
 
 MOST = 200
 """Rows read of each sort."""
 MOST_RUNNING = 500
 """Jobs in production that are read, the first tracked ones first, to see which take too long."""
 MOST_COUNTED = 1000
-"""Alerts and tracked jobs are counted up to this number."""
+"""Alerts of a channel are counted up to this number."""
 
 _A = ACTIONS.c
+_WATCHED = select(*WATCHED).where(JOBS.c.id.in_(bindparam("rows", expanding=True)))
 _NOTED = (
     select(_A.project, _A.subject, func.max(_A.at).label("at"))
     .where(_A.subject.in_(bindparam("subjects", expanding=True)), _A.what == Action.NOTE.value)
@@ -59,7 +62,7 @@ class Found:
     frozen: Sequence[JobRow]
     lost: Sequence[JobRow]
     expired: Sequence[JobRow]
-    running: Sequence[JobRow]
+    running: Sequence[WatchRow]
     links: Sequence[JobRow]
     dead: Sequence[DeadAlerts]
     refused: Mapping[ChannelName, Refusal]
@@ -83,9 +86,9 @@ class NeedRows(TransactionPart):
         failed = self._jobs(JobSort.CHANGED, tracking=Tracking.FINISHED, state=State.FAILED, since=since)
         frozen = self._jobs(JobSort.OLDEST, tracking=Tracking.ACTIVE, state=State.BLOCK)
         lost, expired = (self._jobs(JobSort.NEWEST, tracking=each) for each in (Tracking.LOST, Tracking.EXPIRED))
-        running = self._jobs(JobSort.OLDEST, limit=MOST_RUNNING, tracking=Tracking.ACTIVE, state=State.PROCESSING)
+        running = self._running()
         links = self._dying(now, links_within) if links_within > 0 else []
-        active = lists.job_runs(self._connection, tracking=Tracking.ACTIVE)
+        states = Jobs(self._connection).states()
         return Found(
             failed=failed,
             frozen=frozen,
@@ -99,13 +102,29 @@ class NeedRows(TransactionPart):
             statuses=Statuses(self._connection).all(),
             noted=self._noted([*failed, *lost, *expired]),
             mutes=Mutes(self._connection).list(),
-            tracked=paging.count(self._connection, active, most=MOST_COUNTED).rows,
+            tracked=sum(number for each in states.values() for number in each.values()),
             whole=len(running) < MOST_RUNNING
             and all(len(each) < MOST for each in (failed, frozen, lost, expired, links)),
         )
 
     def _jobs(self, sort: JobSort, *, limit: int = MOST, **fit: Unpack[JobFilter]) -> list[JobRow]:
-        return lists.jobs(self._connection, sort, limit=limit, after=None, search=None, **fit).rows
+        return lists.jobs(self._connection, sort, limit=limit, **fit).rows
+
+    def _running(self) -> list[WatchRow]:
+        ids = Jobs(self._connection).ids(limit=MOST_RUNNING, tracking=Tracking.ACTIVE, state=State.PROCESSING)
+        found = [
+            row for part in chunks(ids) for row in watch_rows(self._connection.execute(_WATCHED, {"rows": part}))
+        ]
+        return sorted(found, key=lambda row: row.id)
+
+    def whole(self, late: Sequence[tuple[WatchRow, datetime]]) -> list[tuple[JobRow, datetime]]:
+        """Return these jobs with all that is known of them, in this order."""
+        found = {
+            row.id: job_row(row)
+            for part in chunks(row.id for row, _ in late)
+            for row in self._connection.execute(select(JOBS).where(JOBS.c.id.in_(part)))
+        }
+        return [(found[row.id], since) for row, since in late]
 
     def _dying(self, now: datetime, within: float) -> list[JobRow]:
         """Videos whose last link dies within `within` seconds and that were not opened, the first to die first,
@@ -119,7 +138,7 @@ class NeedRows(TransactionPart):
         for each in paging.combinations(self._connection, (DELIVERIES.c.channel,), {}):
             fit: DeliveryFilter = {"channel": ChannelName(each["channel"]), "status": DeliveryStatus.DEAD}
             newest, oldest = (
-                lists.deliveries(self._connection, sort, limit=1, after=None, search=None, **fit).rows
+                lists.deliveries(self._connection, sort, limit=1, **fit).rows
                 for sort in (DeliverySort.NEWEST, DeliverySort.OLDEST)
             )
             if newest and oldest:

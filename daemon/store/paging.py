@@ -10,16 +10,31 @@ Owns no table. Sorts no rows unless they were counted first.
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+    tuple_,
+    union_all,
+)
 
 ALL = 2**62
 """More rows than can exist."""
 LOOKED = 10_000
 """Rows examined, in each arm, to count those that match."""
+_READ_AT_ONCE = 100
+"""Rows that the driver hands over at a time."""
 _ARMS = 100
 """Combinations merged by one statement: SQLite accepts 500."""
 _AT, _ID = "sort_at", "sort_id"
@@ -46,6 +61,7 @@ class Arm:
     where: Checks = ()
     checks: Checks = ()
     of: FromClause | None = None  # the join, where there are several tables
+    text: ColumnElement[str] | None = None  # what a search compares
 
     def ids(self) -> Select[Any]:
         """Select the row ids, unordered."""
@@ -62,11 +78,16 @@ class Arm:
         return select(func.count(), func.count(looked.c.fits)).select_from(looked)
 
     def query(self, *, rising: bool, after: Place | None) -> Select[Any]:
-        """Select its rows beyond `after`, by time and id."""
-        query = self.ids()
+        """Select its rows beyond `after`: time, id, and the text of those that pass the checks, else null; without
+        what it does not have."""
+        columns: list[ColumnElement[Any]] = [self.id.label(_ID)]
         if self.at is not None:
-            columns: list[ColumnElement[Any]] = [self.at.label(_AT), self.id.label(_ID)]
-            query = query.with_only_columns(*columns, maintain_column_froms=True)
+            columns.insert(0, self.at.label(_AT))
+        if self.checks or self.text is not None:
+            text = literal("") if self.text is None else self.text
+            columns.append((case((and_(*self.checks), text)) if self.checks else text).label("fits"))
+        query = select(*columns).where(*self.where)
+        query = query if self.of is None else query.select_from(self.of)
         if after is None:
             return query
         if self.at is None:
@@ -76,34 +97,50 @@ class Arm:
 
 
 Run = Sequence[Arm]
-"""Arms sorted by the same columns. A list shows one run after the other."""
+"""Arms sorted by the same columns, all with the same checks and text. A list shows one run after the other."""
 
 
-def places(
-    connection: Connection, runs: Sequence[Run], *, rising: bool, after: Place | None, limit: int
-) -> list[Place]:
-    """Return the first `limit` rows beyond `after`, latest first, or oldest first if `rising`."""
-    found: list[Place] = []
-    for number, run in enumerate(runs):
-        if run and len(found) < limit and (after is None or after.run <= number):
-            beyond = after if after is not None and after.run == number else None
-            found += _merged(connection, run, number, rising=rising, after=beyond, limit=limit - len(found))
-    return found
+@contextmanager
+def walk(
+    connection: Connection, runs: Sequence[Run], *, rising: bool, after: Place | None, most: int
+) -> Iterator[Iterator[tuple[Place, str | None]]]:
+    """Yield the first `most` rows beyond `after`, latest first, or oldest first if `rising`, each with its text
+    (None: it does not pass the checks). Rows are read as they are asked for, and no more."""
+    with ExitStack() as open_:
+
+        def rows() -> Iterator[tuple[Place, str | None]]:
+            for number, run in enumerate(runs):
+                if run and (after is None or after.run <= number):
+                    beyond = after if after is not None and after.run == number else None
+                    yield from _merged(connection, run, number, open_, rising=rising, after=beyond, most=most)
+
+        yield islice(rows(), most)
 
 
 def _merged(
-    connection: Connection, run: Run, number: int, *, rising: bool, after: Place | None, limit: int
-) -> Iterator[Place]:
-    order = [_ID] if run[0].at is None else [_AT, _ID]
+    connection: Connection,
+    run: Run,
+    number: int,
+    open_: ExitStack,
+    *,
+    rising: bool,
+    after: Place | None,
+    most: int,
+) -> Iterator[tuple[Place, str | None]]:
+    timed, shows = run[0].at is not None, bool(run[0].checks) or run[0].text is not None
     parts = []
     for start in range(0, len(run), _ARMS):
         arms = [arm.query(rising=rising, after=after) for arm in run[start : start + _ARMS]]
         query = arms[0] if len(arms) == 1 else union_all(*arms)
         columns = query.selected_columns
-        sides = [columns[name].asc() if rising else columns[name].desc() for name in order]
-        parts.append([tuple(row) for row in connection.execute(query.order_by(*sides).limit(limit))])
-    merged = parts[0] if len(parts) == 1 else islice(heapq.merge(*parts, reverse=not rising), limit)
-    return (Place(number, *row) if len(row) > 1 else Place(number, None, *row) for row in merged)
+        sides = [columns[name].asc() if rising else columns[name].desc() for name in [_AT, _ID][not timed :]]
+        ordered = query.order_by(*sides).limit(most).execution_options(yield_per=_READ_AT_ONCE)
+        found = connection.execute(ordered)
+        open_.callback(found.close)
+        parts.append(map(tuple, found))
+    for row in parts[0] if len(parts) == 1 else heapq.merge(*parts, reverse=not rising):
+        at, row_id = row[:2] if timed else (None, row[0])
+        yield Place(number, at, row_id), row[-1] if shows else ""
 
 
 class RowCount(NamedTuple):

@@ -105,8 +105,12 @@ JOBS = Table(
     # Lists, by row id and by the last change of state: see `store.paging`.
     Index("jobs_by_tracking", "project", "tracking", "state"),
     Index("jobs_by_change", "project", "tracking", "state", "state_since"),
-    # A batch of a project, and whether any of its jobs is still active.
-    partial("jobs_by_batch", "batch", "project", "tracking", where="batch IS NOT NULL"),
+    Index("jobs_by_since", "state_since"),
+    # The same of a batch, and whether any of its jobs is still active.
+    partial("jobs_by_batch", "batch", "project", "tracking", "state", where="batch IS NOT NULL"),
+    partial(
+        "jobs_by_batch_change", "batch", "project", "tracking", "state", "state_since", where="batch IS NOT NULL"
+    ),
     # For learning: the latest ended jobs of each kind.
     partial("jobs_finished", "project", "kind", "state_since", where="tracking = 'finished'"),
     # How far back the service's list must be read. A job enters with its first answer and leaves at its end.
@@ -149,11 +153,12 @@ BATCH_COUNTS = Table(
     sqlite_with_rowid=False,
 )
 
-# How many jobs of each project are no longer tracked, by why. Kept by triggers (migration 0010); a count may be 0.
-ENDED_COUNTS = Table(
-    "ended_counts",
+# How many jobs each project has. Kept by triggers (migration 0010); a count may be 0, and the state '' stands for
+# no state.
+JOB_COUNTS = Table(
+    "job_counts",
     METADATA,
-    *(Column(name, Text, primary_key=True) for name in ("project", "tracking")),
+    *(Column(name, Text, primary_key=True) for name in ("project", "tracking", "state")),
     Column("n", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -237,6 +242,16 @@ SENT_COUNTS = Table(
     "sent_counts",
     METADATA,
     Column("channel", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# How many deliveries of each channel were given up, by status: they too only grow. Kept by triggers (migration
+# 0010); a count may be 0.
+GIVEN_UP_COUNTS = Table(
+    "given_up_counts",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("channel", "status")),
     Column("n", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -374,7 +389,8 @@ ACTIONS = Table(
     within("project", 128),
     within("subject", 200),
     CheckConstraint("count >= 0", name="count_counts"),
-    Index("actions_by_subject", "subject", "project"),
+    Index("actions_by_subject", "subject"),
+    Index("actions_by_project", "project"),
     Index("actions_age", "at"),
     sqlite_autoincrement=True,
 )

@@ -41,7 +41,7 @@ class BatchOutlook(Outlook):
     soonest: float | None = None
 
 
-def key_of(row: "JobRow") -> ClassKey:
+def key_of(row: "JobRow | WatchRow") -> ClassKey:
     """The class of a job."""
     return str(row.project), row.kind
 
@@ -69,7 +69,7 @@ def last_of(durations: Durations, jobs: "Iterable[WatchRow | JobRow]", *, now: d
     return BatchOutlook(at=now, eta=last.eta, reason=_no_last_end(last), soonest=last.soonest)
 
 
-def overdue(rows: "Iterable[JobRow]", durations: Durations, now: datetime) -> "list[tuple[JobRow, datetime]]":
+def overdue(rows: "Iterable[WatchRow]", durations: Durations, now: datetime) -> "list[tuple[WatchRow, datetime]]":
     """The jobs in production that take too long by the law of jobs like them, in order, each with the time since
     which it does."""
     found = []

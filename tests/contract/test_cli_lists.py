@@ -124,7 +124,7 @@ def test_what_cannot_be_meant_is_one_clear_error(
 def test_a_search_for_some_ends_after_a_number_of_rows_and_says_so(
     wrapd: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lists, "SEARCHED_AT_ONCE", 1)
+    monkeypatch.setattr(lists, "EXAMINED", 1)
     monkeypatch.setattr(pages, "SEARCHED", 3)
     result = wrapd("jobs", "--search", "nowhere", "--limit", "1", "--json")
     assert (result.status, json.loads(result.out)) == (0, [])

@@ -10,8 +10,10 @@ _KEPT = {
         WHERE batch IS NOT NULL AND tracking <> 'active' GROUP BY 1, 2, 3, 4""",
     "batches (batch, project, newest)": """
         SELECT batch, project, max(id) FROM jobs WHERE batch IS NOT NULL GROUP BY 1, 2""",
-    "ended_counts (project, tracking, n)": """
-        SELECT project, tracking, count(*) FROM jobs WHERE tracking <> 'active' GROUP BY 1, 2""",
+    "job_counts (project, tracking, state, n)": """
+        SELECT project, tracking, coalesce(state, ''), count(*) FROM jobs GROUP BY 1, 2, 3""",
+    "given_up_counts (channel, status, n)": """
+        SELECT channel, status, count(*) FROM deliveries WHERE status IN ('dead', 'canceled') GROUP BY 1, 2""",
     "sent_counts (channel, n)": "SELECT channel, count(*) FROM deliveries WHERE status = 'sent' GROUP BY 1",
 }
 
@@ -24,7 +26,7 @@ _ENDS = f"""INSERT INTO day_sums (day, project, kind, state, n, timed, micros)
 def keep(database: sqlite3.Connection) -> None:
     """Keep the counts of rows that were written without the program."""
     for table, counted in _KEPT.items():
-        database.execute(f"INSERT INTO {table} {counted}")
+        database.execute(f"INSERT OR REPLACE INTO {table} {counted}")
     database.execute(_ENDS)
 
 

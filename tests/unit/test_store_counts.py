@@ -66,13 +66,13 @@ def test_they_follow_deliveries_from_pending_to_sent_and_to_another_channel(stor
     }
 
 
-def test_a_job_that_moves_on_writes_no_count(store: Store) -> None:
+def test_a_job_that_moves_on_is_counted_in_its_new_state_alone(store: Store) -> None:
     job = store.write_now(lambda tx: track(tx, batch="b"))
     with closing(sqlite3.connect(store.path)) as connection:
         connection.execute(
             "UPDATE jobs SET batch = batch, state = 'WAITING', state_since = 1 WHERE id = ?", (job,)
         )
-        assert connection.total_changes == 2, "the job, and the line about it in the stream of changes"
+        assert connection.total_changes == 4, "the job, two counts, and the line about it in the stream of changes"
 
 
 def test_what_is_sent_is_counted_once_and_no_more_when_it_is_deleted(store: Store) -> None:

@@ -319,7 +319,7 @@ def test_a_search_finds_parts_of_what_people_named(tmp_path: Path, text: str, nu
 def test_a_search_goes_through_the_whole_list_piece_by_piece(
     store: Store, monkeypatch: pytest.MonkeyPatch, limit: int, window: int
 ) -> None:
-    monkeypatch.setattr(lists, "SEARCHED_AT_ONCE", window)
+    monkeypatch.setattr(lists, "EXAMINED", window)
     wanted = [n for n in range(JOBS, 0, -1) if "7" in f"job-{n}"]
     assert paged(store, lambda tx, after: tx.jobs.page(limit=limit, after=after, search="7")) == wanted
     page = store.read(lambda tx: tx.jobs.page(limit=limit, search="no such"))

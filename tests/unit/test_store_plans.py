@@ -123,7 +123,10 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         ),
         (learned._OLDEST, ["SEARCH jobs USING INDEX jobs_oldest (project=? AND created_at>?)"]),
         (learned._EXPECT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
-        (needs._NOTED.params(subjects=["a", "b"]), ["SEARCH actions USING INDEX actions_by_subject (subject=?)"]),
+        (
+            needs._NOTED.params(subjects=["a", "b"]),
+            ["SEARCH actions USING INDEX actions_by_subject (subject=?)", "USE TEMP B-TREE FOR GROUP BY"],
+        ),
         (discoveries._WAITING, ["SCAN discoveries USING INDEX discoveries_waiting"]),
         (
             alerts._EXISTS,

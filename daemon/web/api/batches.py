@@ -16,9 +16,12 @@ from daemon.web.api.shapes import answer, answers, listing, shape
 from daemon.web.bodies import HttpError
 from daemon.web.context import WebContext
 
-MOST_ESTIMATED = 5000
-"""Tracked jobs of batches from which one answer makes estimates: that many take 0.2 s."""
-_TOO_MANY = f"the batches listed have more than {MOST_ESTIMATED} tracked jobs; `wrapd batches` has an estimate"
+MOST_ESTIMATED = 500
+"""Tracked jobs of batches from which a list makes estimates, so that it takes no longer for large batches."""
+MOST_OF_ONE = 5000
+"""Those of a single batch: that many take 0.2 s."""
+_TOO_MANY_LISTED = f"the batches listed have more than {MOST_ESTIMATED} tracked jobs; ask for this batch alone"
+_TOO_MANY = f"the batch has more than {MOST_OF_ONE} tracked jobs; `wrapd batches` has an estimate"
 BatchItem = shape(views.Batch)
 
 
@@ -36,7 +39,7 @@ async def list_batches(
 
     def read(tx: Transaction) -> tuple[Page[BatchRow], list[views.Batch]]:
         page = tx.batches.page(project=only, after=after, limit=limit)
-        return page, _shown(tx, context, page.rows, now)
+        return page, _shown(tx, context, page.rows, now, most=MOST_ESTIMATED, beyond=_TOO_MANY_LISTED)
 
     page, items = await context.store.read_async(read)
     return page_answer(page, list(map(views.document, items)), given, now=now)
@@ -49,7 +52,7 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
 
     def read(tx: Transaction) -> list[views.Batch]:
         row = tx.batches.get(ProjectName(project), name)
-        return [] if row is None else _shown(tx, context, [row], now)
+        return [] if row is None else _shown(tx, context, [row], now, most=MOST_OF_ONE, beyond=_TOO_MANY)
 
     found = await context.store.read_async(read)
     if not found:
@@ -57,11 +60,13 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
     return answer(found[0])
 
 
-def _shown(tx: Transaction, context: WebContext, rows: Iterable[BatchRow], now: datetime) -> list[views.Batch]:
-    found, left = [], MOST_ESTIMATED
+def _shown(
+    tx: Transaction, context: WebContext, rows: Iterable[BatchRow], now: datetime, *, most: int, beyond: str
+) -> list[views.Batch]:
+    found, left = [], most
     for row in rows:
         tracked = row.jobs - row.ended
-        expected = views.BatchOutlook(at=now, reason=_TOO_MANY if tracked > left else None)
+        expected = views.BatchOutlook(at=now, reason=beyond if tracked > left else None)
         if 0 < tracked <= left:
             left -= tracked
             expected = views.last_of(context.durations(), tx.batches.unended(row.project, row.batch), now=now)

@@ -1,5 +1,7 @@
 """Channels: `/api/v1/channels`, what they hold, test messages, and the release of what they hold."""
 
+from collections.abc import Mapping
+
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
@@ -8,7 +10,7 @@ from daemon import views
 from daemon.commands import release
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing
-from daemon.store import Transaction
+from daemon.store import DeliveryStatus, Transaction
 from daemon.web.access import Context, who
 from daemon.web.api.lists import whole_answer
 from daemon.web.api.shapes import answer, answers, listing, shape
@@ -38,7 +40,12 @@ class TestAnswer(msgspec.Struct, kw_only=True):
 @get("/api/v1/channels", responses=answers(listing(ChannelItem, "Channels"), "All channels of the config."))
 async def list_channels(context: Context) -> Response[object]:
     """List the channels."""
-    found = await context.store.read_async(lambda tx: [_view(tx, context, name) for name in context.channels])
+
+    def read(tx: Transaction) -> list[views.ListedChannel]:
+        counts = tx.deliveries.counts()
+        return [_view(tx, context, name, counts) for name in context.channels]
+
+    found = await context.store.read_async(read)
     return whole_answer(list(map(views.document, found)), now=context.clock.now())
 
 
@@ -46,7 +53,7 @@ async def list_channels(context: Context) -> Response[object]:
 async def get_channel(name: FromPath[str], context: Context) -> Response[object]:
     """Return a channel."""
     wanted = _known(context, name)
-    return answer(await context.store.read_async(lambda tx: _view(tx, context, wanted)))
+    return answer(await context.store.read_async(lambda tx: _view(tx, context, wanted, tx.deliveries.counts())))
 
 
 @post(f"{_CHANNEL}/test", status_code=200, responses=answers(TestAnswer, "What became of it."))
@@ -77,9 +84,14 @@ def _known(context: WebContext, name: str) -> ChannelName:
     return ChannelName(name)
 
 
-def _view(tx: Transaction, context: WebContext, name: ChannelName) -> views.ListedChannel:
+def _view(
+    tx: Transaction,
+    context: WebContext,
+    name: ChannelName,
+    counts: Mapping[tuple[ChannelName, DeliveryStatus], int],
+) -> views.ListedChannel:
     routing = context.routing or _NOWHERE
-    return views.channel(name, context.channels[name], routing, tx.deliveries.counts(), tx.outbox.held_since(name))
+    return views.channel(name, context.channels[name], routing, counts, tx.outbox.held_since(name))
 
 
 HANDLERS = (list_channels, get_channel, post_test, post_release)

@@ -31,7 +31,8 @@ async def needs_of(context: WebContext, *, since: datetime | None = None, limit:
 
     def read(tx: Transaction) -> views.Needs:
         found = tx.needs.read(now=now, since=around.since, channels=[*context.channels], links_within=dying)
-        return views.needed(found, views.overdue(found.running, context.durations(), now), around, limit=limit)
+        late = tx.needs.whole(views.overdue(found.running, context.durations(), now))
+        return views.needed(found, late, around, limit=limit)
 
     return await context.store.read_async(read)
 

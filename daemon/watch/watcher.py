@@ -123,6 +123,7 @@ class Watcher:
             while (page := await self._store.read_async(partial(_page_of_active, after=after))).last:
                 count += self._take_page(page, projects, strays)
                 after = page.last
+                del page  # before the next is read: only one page of rows is held
                 self.pump()
         finally:
             if count >= _FROZEN_FROM:

@@ -88,11 +88,12 @@ def production_began(
     started, created, known = (
         None if each is None else (each - _EPOCH) // _MICROSECOND for each in (started_at, created_at, by)
     )
-    return started_at if started is not None and is_credible(started, created=created, by=known) else None
+    return started_at if started is not None and is_credible(started, created, known) else None
 
 
-def is_credible(started: int, *, created: int | None, by: int | None) -> bool:
-    """Whether production began at `started`, for microseconds since 1970."""
+def is_credible(started: int, created: int | None, by: int | None) -> bool:
+    """Whether production began at `started`, for microseconds since 1970. A creation (`created`) before that is of
+    no account; `by` is when it had begun."""
     if created is not None and started < created - _SKEW:
         return False
     return by is None or -_SKEW <= by - started <= _LONGEST

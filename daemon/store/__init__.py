@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     )
     from daemon.store.store import Store, Transaction
     from daemon.store.tables import MOST_PICTURE
-    from daemon.store.watch_row import WatchRow
+    from daemon.store.watch_row import ActivePage, OrdinaryRow, WatchRow
 else:
     __getattr__ = late(
         __name__,
@@ -108,6 +108,6 @@ else:
             ),
             "store": "Store Transaction",
             "tables": "MOST_PICTURE",
-            "watch_row": "WatchRow",
+            "watch_row": "ActivePage OrdinaryRow WatchRow",
         },
     )

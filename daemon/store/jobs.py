@@ -45,8 +45,16 @@ from daemon.store.rows import (
     TrackRule,
 )
 from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
-from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds, write_bookkeeping
-from daemon.store.watch_row import WatchRow
+from daemon.store.tracking import (
+    active_page,
+    found_kinds,
+    known_of,
+    stop_many,
+    track_many,
+    tried_kinds,
+    write_bookkeeping,
+)
+from daemon.store.watch_row import ActivePage, WatchRow
 
 _C = JOBS.c
 _Jobs = list[JobRow]
@@ -60,7 +68,6 @@ _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
-_PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
 _CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
@@ -172,9 +179,9 @@ class Jobs(TransactionPart):
         """Return the routing subject of a batch's end; None if the batch has no jobs."""
         return batches.subject(self._connection, project, batch)
 
-    def active(self, *, after: int = 0, limit: int = 5000) -> _Watched:
+    def active(self, *, after: int = 0, limit: int = 5000) -> ActivePage:
         """Return a page of the active jobs: up to `limit` with row ids above `after`, in id order."""
-        return watch_rows(self._connection.execute(_PAGE, {"after": after, "most": limit}).all())
+        return active_page(self._connection, after=after, limit=limit)
 
     def take_changes(self, *, limit: int = 1000) -> _Watched:
         """Return the jobs tracked, taken up or stopped since the last call, by row id, each once. Writes nothing

@@ -179,19 +179,19 @@ class Agenda:
         self.put(watched, watched.due)
         return before
 
-    def add_all(self, jobs: Sequence[Watched], due: float) -> None:
-        """Watch many new jobs, all of them `due` at the same moment. For a start, which adds every job."""
+    def add_all(self, jobs: Sequence[Watched], due: float, *, singly: bool) -> None:
+        """Watch many new jobs, all of them `due` at the same moment, and to be queried `singly` or not. For a
+        start, which adds every job."""
+        known, soonest = self._jobs, self._next_expiry
         for watched in jobs:
-            if watched.job_id in self._jobs:
+            if known.setdefault(watched.job_id, watched) is not watched:
                 self.drop(watched.job_id)
-            self._jobs[watched.job_id] = watched
-            if watched.expires < self._next_expiry:  # noqa: PLR1730 - seldom true, and hot
-                self._next_expiry = watched.expires
-        singly = [watched for watched in jobs if watched.unlisted]
-        self.unlisted += len(singly)
-        self._queues[JobQueue.SINGLY].put_all(singly, due)
-        together = jobs if not singly else [watched for watched in jobs if not watched.unlisted]
-        self._queues[JobQueue.TOGETHER].put_all(together, due)
+                known[watched.job_id] = watched
+            if watched.expires < soonest:  # noqa: PLR1730 - seldom true, and hot
+                soonest = watched.expires
+        self._next_expiry = soonest
+        self.unlisted += len(jobs) if singly else 0
+        self._queues[singly].put_all(jobs, due)
 
     def drop(self, job_id: JobId) -> Watched | None:
         """Stop watching a job. Returns it, or None if it was not watched."""

@@ -166,7 +166,7 @@ def test_all_jobs_are_dropped_in_steps() -> None:
 
 def test_of_very_many_jobs_due_together_some_are_put_in_order_at_once() -> None:
     agenda = Agenda()
-    agenda.add_all([watched(job, 7.0) for job in range(2 * _ORDERED + 1)], 7.0)
+    agenda.add_all([watched(job, 7.0) for job in range(2 * _ORDERED + 1)], 7.0, singly=False)
     agenda.add(watched(-1, 1.0))
     queue, found = agenda._queues[JobQueue.TOGETHER], []
     for _ in range(2 * _ORDERED + 2):
@@ -202,8 +202,9 @@ def test_many_jobs_are_added_as_one_by_one() -> None:
             for job in range(8)
         ]
         if agenda is together:
-            agenda.add_all(jobs[:4], 7.0)
-            agenda.add_all(jobs[4:], 7.0)
+            for some in (jobs[:4], jobs[4:]):
+                for singly in (False, True):
+                    agenda.add_all([job for job in some if job.unlisted == singly], 7.0, singly=singly)
         else:
             for job in jobs:
                 agenda.add(job)

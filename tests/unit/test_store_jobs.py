@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.domain.events import Event, OperatorAlert
-from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, Tracking
+from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, Observation, Tracking
 from daemon.domain.routing import Route, routing
 from daemon.store import Bookkeeping, Store, StoreRefused, TrackResult
+from daemon.store.rows import to_stamp
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
 
 
@@ -182,10 +184,58 @@ def test_changes_are_given_once(store: Store) -> None:
 def test_active_jobs_come_in_pages(store: Store) -> None:
     ids = store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(7)])
     store.write_now(lambda tx: record(tx, ids[2], "FAILED"))
+    store.write_now(lambda tx: [record(tx, ids[n], "PROCESSING") for n in (1, 5)])
     first = store.read(lambda tx: tx.jobs.active(limit=4))
-    second = store.read(lambda tx: tx.jobs.active(after=first[-1].id, limit=4))
-    assert [row.id for row in first + second] == [ids[n] for n in (0, 1, 3, 4, 5, 6)]
-    assert first[0].tracked_at == NOW
+    second = store.read(lambda tx: tx.jobs.active(after=first.last, limit=4))
+    assert [row.id for page in (first, second) for row in page.others] == [ids[n] for n in (0, 3, 4, 6)]
+    assert [row[0] for page in (first, second) for row in page.rows] == [ids[n] for n in (1, 5)]
+    assert first.others[0].tracked_at == NOW
+    assert store.read(lambda tx: tx.jobs.active(after=second.last)) == ([], (), 0)
+
+
+@pytest.mark.parametrize(
+    ("special", "ordinary"),
+    [
+        ({}, True),
+        ({"kind_source": KindSource.FOUND}, True),
+        ({"named_by": NamedBy.CALLBACK}, True),
+        ({"kind_source": KindSource.GUESSED}, False),
+        ({"again": True}, False),
+        ({"state": None}, False),
+    ],
+)
+def test_an_ordinary_job_comes_as_it_is_stored_and_another_with_all_columns(
+    store: Store, special: dict[str, Any], ordinary: bool
+) -> None:
+    state, again = special.pop("state", "PROCESSING"), special.pop("again", False)
+    job = store.write_now(lambda tx: track(tx, "job-1", **special))
+    seen = Observation(state="PROCESSING", created_at=later(1), started_at=later(2), reported_at=later(3))
+    if state is not None:
+        store.write_now(lambda tx: tx.jobs.record_move(job, move(None, seen), seen, routing=BOTH, due_at=NOW))
+    if again:
+        store.write_now(lambda tx: tx.jobs.untrack(None, JobId("job-1"), at=NOW))
+        store.write_now(lambda tx: track(tx, "job-1"))
+    [row] = store.write_now(lambda tx: tx.jobs.take_changes())
+    page = store.read(lambda tx: tx.jobs.active())
+    assert page.last == job
+    if not ordinary:
+        assert (page.rows, page.others) == ([], [row])
+        return
+    assert not page.others
+    assert page.rows == [
+        (
+            *(job, row.project, row.kind, row.job_id, row.state_text, row.state_since_stamp, row.tracked_stamp),
+            *(None, row.started_stamp, row.reported_stamp, row.expected_length),
+        )
+    ], "it was created before its start, as it should be, so that nobody needs that time"
+
+
+def test_a_creation_after_the_start_of_production_is_read_too(store: Store) -> None:
+    job = store.write_now(lambda tx: track(tx, "job-1"))
+    seen = Observation(state="PROCESSING", created_at=later(2), started_at=later(1), reported_at=later(3))
+    store.write_now(lambda tx: tx.jobs.record_move(job, move(None, seen), seen, routing=BOTH, due_at=NOW))
+    [row] = store.read(lambda tx: tx.jobs.active().rows)
+    assert row[7] == to_stamp(later(2))
 
 
 def test_an_active_job_is_read_as_it_is_stored_and_converted_on_access(store: Store) -> None:
@@ -196,7 +246,7 @@ def test_an_active_job_is_read_as_it_is_stored_and_converted_on_access(store: St
             lambda tx, job=job: tx.jobs.record_move(job, move(None, seen), seen, routing=BOTH, due_at=NOW)
         )
     known = store.read(lambda tx: tx.jobs.get(jobs[0]))
-    first, second = store.read(lambda tx: tx.jobs.active())
+    first, second = store.read(lambda tx: tx.jobs.active().others)
     assert known is not None
     for name in (
         *("id", "project", "kind", "job_id", "state", "state_since", "tracked_at", "episode", "tracking"),
@@ -536,8 +586,7 @@ def test_the_watch_gets_the_times_of_the_service(store: Store) -> None:
     )
     store.write_now(lambda tx: tx.jobs.record_move(known, move(None, seen), seen, routing=SILENT, due_at=NOW))
     store.write_now(lambda tx: tx.jobs.set_expected_length(known, 30.0))
-    rows = store.read(lambda tx: tx.jobs.active())
-    assert store.write_now(lambda tx: tx.jobs.take_changes()) == rows
+    rows = store.write_now(lambda tx: tx.jobs.take_changes())
     assert [(r.id, r.created_at, r.started_at, r.reported_at, r.expected_length) for r in rows] == [
         (plain, None, None, None, None),
         (known, later(-9), later(-8), later(-0.000001), 30.0),

@@ -136,7 +136,7 @@ def test_expected_lengths_are_kept_one_by_one_or_many_at_once(store: Store) -> N
         tx.jobs.set_expected_lengths({jobs[1]: 0.0, jobs[2]: 3600.5, 9999: 1.0})
         tx.jobs.set_expected_lengths({})
         record(tx, jobs[0], "PROCESSING")
-        return tx.jobs.active(), [tx.jobs.get(job).expected_length for job in jobs]
+        return tx.jobs.take_changes(), [tx.jobs.get(job).expected_length for job in jobs]
 
     active, lengths = store.write_now(work)
     assert lengths == [12.25, 0.0, 3600.5, None]

@@ -1,5 +1,5 @@
 """Taking jobs up: what a request to track one does, given what is known of it. Also finding the kinds of jobs
-whose kind was guessed, ending tracking, and the bookkeeping of their queries.
+whose kind was guessed, and ending tracking.
 
 Owns these statements, for `Jobs`. Neither what the service reported of a job nor a known kind is replaced.
 """
@@ -7,29 +7,22 @@ Owns these statements, for `Jobs`. Neither what the service reported of a job no
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Connection,
-    Dialect,
     Text,
     and_,
     bindparam,
     case,
     func,
     insert,
-    null,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
@@ -37,14 +30,12 @@ from daemon.store import batches, links
 from daemon.store.labels import add_tags, put_tags
 from daemon.store.mapping import CHUNK, chunks, plain
 from daemon.store.rows import (
-    Bookkeeping,
     Change,
     Known,
     TrackOutcome,
     TrackRequest,
     TrackResult,
     TrackRule,
-    to_stamp,
 )
 from daemon.store.tables import BATCHES, JOBS
 
@@ -390,49 +381,3 @@ def tried_kinds(connection: Connection, tries: Mapping[int, int]) -> None:
     """Store how many rounds of asking failed, by row id."""
     if tries:
         connection.execute(_TRIED, [{"row": row, "tries": number} for row, number in tries.items()])
-
-
-_ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
-# Times are numbers: nothing here needs conversion.
-_CHECKPOINT = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(
-        polls=_C.polls + bindparam("more"),
-        last_polled_at=func.coalesce(
-            bindparam("polled", type_=BigInteger), type_coerce(_C.last_polled_at, BigInteger)
-        ),
-        # A job that has ended since has no next poll, whatever the checkpoint says.
-        next_poll_at=case((_ACTIVE, bindparam("next", type_=BigInteger)), else_=null()),
-        next_reason=case((_ACTIVE, bindparam("reason")), else_=null()),
-        asked_by=func.coalesce(bindparam("asked_by"), _C.asked_by),
-        last_error=bindparam("error"),
-    )
-)
-
-
-@lru_cache(maxsize=4)
-def _checkpoint(dialect: Dialect) -> SQLCompiler:
-    return _CHECKPOINT.compile(dialect=dialect)
-
-
-def write_bookkeeping(connection: Connection, rows: Iterable[Bookkeeping]) -> None:
-    """Write it, each page of the table once. By the driver alone: SQLAlchemy would prepare the values of each row
-    anew, which takes longer than to write it."""
-    compiled = _checkpoint(connection.dialect)
-    values: list[Any] = [
-        {
-            "row": row.job,
-            "more": row.polls,
-            "polled": None if row.last_polled_at is None else to_stamp(row.last_polled_at),
-            "next": None if row.next_poll_at is None else to_stamp(row.next_poll_at),
-            "error": row.last_error,
-            "asked_by": row.asked_by,
-            "reason": None if row.next_poll_at is None else row.next_reason,
-        }
-        for row in sorted(rows, key=lambda row: row.job)
-    ]
-    if values and compiled.positiontup is not None:
-        values = list(map(itemgetter(*compiled.positiontup), values))
-    if values:
-        connection.exec_driver_sql(compiled.string, values)

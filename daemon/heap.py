@@ -2,7 +2,7 @@
 
 A look at one of 1,000,000 jobs visits a dozen places all over 500 MiB. In pages of 4 KiB nearly each of them
 misses the processor's table of pages (TLB), and on a virtual machine such a miss costs several reads of memory:
-together half of what the look itself takes. In pages of 2 MiB the table covers the whole heap.
+together over a third of a look, its bookkeeping aside. In pages of 2 MiB the table covers the whole heap.
 
 Linux does this by itself only for memory that asks for it, where `transparent_hugepage/enabled` is `madvise`, and
 Python's allocator does not ask. So this does, once, for what is mapped by then. Elsewhere, and where the kernel

@@ -1,4 +1,4 @@
-"""The bookkeeping of tracked jobs in small rows apart, so that a checkpoint writes a seventh of the pages."""
+"""The bookkeeping of tracked jobs in small rows apart: a checkpoint writes a quarter of the pages or less."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -5,10 +5,10 @@
 Both databases have the same open part: 20 dead alerts, no tracked job. Only the ended part differs: jobs, in
 batches of 50 and one with a fifth of them all, and their alerts. Each command runs in its own process, with
 `--limit 50` where it has that option; a real daemon answers /metrics and the API. For looks and writes, all jobs
-are tracked instead. A whole look is one of random jobs, from the choice of the query to the stored bookkeeping,
-whose answer shows no change (`_looks.py`). All is CPU time, of commands in milliseconds, else in microseconds;
-rounds are interleaved, and the minimum of each counts. (`long_lists.py` measures every filter and order of the two
-longest lists, `poll.py` compares looks with other programs.)
+are tracked instead, and were looked at before. A whole look is one of random jobs, from the choice of the query
+to the stored bookkeeping, whose answer shows no change (`_looks.py`). All is CPU time, of commands in ms,
+otherwise in us; rounds are interleaved, and the minimum of each counts. (`long_lists.py` measures every filter
+and order of the two longest lists, `poll.py` compares looks with other programs.)
 """
 
 import argparse
@@ -36,7 +36,7 @@ from daemon.clock import SystemClock
 from daemon.domain.jobs import JobId, Observation, ProjectName
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved, judge
-from daemon.store import Bookkeeping, Store, TrackRequest, TrackResult, Transaction, upgrade
+from daemon.store import Bookkeeping, Store, TrackRequest, TrackResult, Transaction, to_stamp, upgrade
 
 ABOUT = """The same commands, requests, looks and writes on two databases that differ only in how many jobs have
 ended (for looks and writes: in how many are tracked). A whole look is at random jobs: query chosen and sent,
@@ -44,8 +44,9 @@ answer read, next query planned, bookkeeping stored. Each ratio is that of their
 SMALL = 1_000
 MOST = 1.3
 BOOKKEEPING, KNOWN = "a look by ids: its bookkeeping alone, us", "track: a known id in the store alone, us"
-PARTS = (BOOKKEEPING, KNOWN)
-"""What is part of another figure, and has no target of its own."""
+BARE = "a look by ids: a bare program's, us"
+PARTS = (BOOKKEEPING, KNOWN, BARE)
+"""What is part of another figure or stands beside it, and has no target of its own."""
 TOKEN = "0123456789abcdef0123456789abcdef"
 CONFIG = f"""
 [projects.main]
@@ -194,6 +195,15 @@ def looks(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, fl
         for name, by in (("a look by ids, whole, us", "ids"), ("a single poll, whole, us", "single")):
             small, large = interleaved(rounds, [partial(each.looks, by) for each in lookers])
             yield name, small, large
+        new = [home / "bare.db" for home in homes]
+        for path in new:
+            path.unlink(missing_ok=True)
+        bare = [
+            stack.enter_context(closing(Looker(url, path, barely=number)))
+            for path, number in zip(new, (SMALL, rows), strict=True)
+        ]
+        small, large = interleaved(rounds, [partial(each.looks, "ids") for each in bare])
+        yield BARE, small, large
 
 
 def writes(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, float]]:
@@ -237,7 +247,7 @@ def moved(tx: Transaction, jobs: list[int]) -> None:
 
 
 def looked(tx: Transaction, jobs: list[int]) -> None:
-    at = SystemClock().now()
+    at = to_stamp(SystemClock().now())
     tx.jobs.checkpoint(
         Bookkeeping(job=job, last_polled_at=at, next_poll_at=at, polls=1, last_error=None, next_reason="price")
         for job in jobs
@@ -283,7 +293,7 @@ def made(folder: Path, rows: int, sort: str) -> Path:
                     "job seq after observed_at",
                     [(each[0], 1, *each[7:9]) for each in jobs],
                 )
-        for statement in COUNTS:
+        for statement in (*COUNTS, LOOKED):
             database.execute(statement)
     return home
 
@@ -292,6 +302,8 @@ JOB = (
     "id project kind job_id label batch tracking state state_since tracked_at created_at reported_at started_at"
     " expected_length preview_url"
 )
+LOOKED = """INSERT INTO looks (job, polls, last_polled_at, next_poll_at, asked_by, next_reason)
+SELECT id, 1, tracked_at, tracked_at, 'ids', 'price' FROM jobs WHERE tracking = 'active'"""
 DELIVERY = "key channel event job project facts status due_at created_at sent_at attempts last_error"
 
 

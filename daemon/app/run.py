@@ -29,6 +29,7 @@ from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName
 from daemon.domain.tokens import CONFIG_TOKEN
 from daemon.errors import ConfigFault, DatabaseFault
+from daemon.heap import use_huge_pages
 from daemon.logs import OUTPUT, LogEvent, logger
 from daemon.metrics import CONTENT_TYPE, Metrics
 from daemon.schedule import Schedule
@@ -68,6 +69,8 @@ _READER_GONE = frozenset({errno.EPIPE, errno.EIO})
 """Errors of writing to a closed pipe or a terminal that is gone."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 """Statuses reported by /metrics. Sent and canceled ones are left out, since they only grow."""
+MANY = 250_000
+"""Jobs from which on their memory is put into huge pages. Below, that would take more memory than it is worth."""
 STOP_PATIENCE = 5.0
 """Seconds that sends and ticks in progress get at a stop. A send that takes longer is abandoned; the next start
 sends it again and marks it as a possible duplicate."""
@@ -112,6 +115,8 @@ class Daemon:
     """The store's version when the hub last looked."""
     _looked_at: float = field(init=False, default=float("-inf"))
     """When all parts last looked (monotonic seconds)."""
+    _settling: asyncio.Future[int] | None = field(init=False, default=None)
+    """Under way while a large heap is put into huge pages."""
     _reload_pending: bool = field(init=False, default=False)
     """SIGHUP arrived during the start."""
 
@@ -145,7 +150,7 @@ class Daemon:
             await self.delivery.start()
             opened.push_async_callback(self.scope.watcher.abandon)
             jobs = await self.scope.watcher.load()
-            gc.freeze()  # loaded objects stay, so the collector need not scan them again and again
+            self._settle(jobs)
             opened.pop_all()
         self._schedule.start()
         if self.web is not None:
@@ -161,6 +166,12 @@ class Daemon:
         self.notifier.ready(f"watching {jobs} jobs in {len(self.scope.pollers)} projects")
         if self._reload_pending:
             self._on_hangup()
+
+    def _settle(self, jobs: int) -> None:
+        """Arrange the memory of what was loaded, which stays: so many jobs, and all modules."""
+        gc.freeze()  # so the collector need not scan them again and again
+        if jobs >= MANY:
+            self._settling = asyncio.get_running_loop().run_in_executor(None, use_huge_pages)
 
     async def stop(self) -> None:
         """Finish work in progress (within a few seconds), store everything, release the database."""

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         TrackRule,
         TransitionRow,
         WriterHealth,
+        to_stamp,
     )
     from daemon.store.store import Store, Transaction
     from daemon.store.tables import MOST_PICTURE
@@ -104,7 +105,7 @@ else:
                 "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
                 "Known Labelled LinkRow MuteRow Outcome PauseRow PictureRow Recorded Refusal Standing Status "
                 "TrackOutcome "
-                "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
+                "TrackRequest TrackResult TrackRule TransitionRow WriterHealth to_stamp"
             ),
             "store": "Store Transaction",
             "tables": "MOST_PICTURE",

@@ -4,14 +4,15 @@ Owns these statements and changes nothing; `outbox` does.
 """
 
 from collections.abc import Sequence
-from typing import Unpack
+from itertools import pairwise
+from typing import Any, Unpack
 
-from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy import Select, bindparam, func, literal, select, union_all
 
 from daemon.domain.jobs import ChannelName
 from daemon.store import lists, paging
 from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, named, plain
+from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, named
 from daemon.store.rows import AttemptRow, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES, GIVEN_UP_COUNTS, SENT_COUNTS
 
@@ -19,17 +20,22 @@ _D = DELIVERIES.c
 _Deliveries = list[DeliveryRow]
 _Attempts = list[AttemptRow]
 _IS_SENT = literal(DeliveryStatus.SENT.value)
-# Ranges of `deliveries_by_status`: what is sent or was given up is not read.
-_OPEN = (
-    select(_D.channel, _D.status, func.count())
-    .where(
-        _D.channel.in_(bindparam("channels", expanding=True)),
-        _D.status.in_(
-            [plain(each) for each in (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD)]
-        ),
+_COUNTED = sorted([DeliveryStatus.SENT.value, DeliveryStatus.DEAD.value, DeliveryStatus.CANCELED.value])
+"""Statuses whose counts are kept."""
+
+
+def _between(low: str | None, high: str | None) -> Select[Any]:
+    bounds = [_D.status > literal(low)] if low is not None else []
+    bounds += [_D.status < literal(high)] if high is not None else []
+    return (
+        select(_D.channel, _D.status, func.count())
+        .where(_D.channel.in_(bindparam("channels", expanding=True)), *bounds)
+        .group_by(_D.channel, _D.status)
     )
-    .group_by(_D.channel, _D.status)
-)
+
+
+# The ranges of `deliveries_by_status` around them, also with statuses of a newer wrapd; a NOT IN would read all.
+_OTHERS = union_all(*(_between(low, high) for low, high in pairwise([None, *_COUNTED, None])))
 _GIVEN_UP = select(GIVEN_UP_COUNTS).where(GIVEN_UP_COUNTS.c.n > 0)
 _SENT = select(SENT_COUNTS.c.channel, _IS_SENT, SENT_COUNTS.c.n).where(SENT_COUNTS.c.n > 0)
 
@@ -63,8 +69,8 @@ class DeliveryList(TransactionPart):
         channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
         found = [
             row
-            for query in (_OPEN, _GIVEN_UP, _SENT)
-            for row in self._connection.execute(query, {"channels": channels} if query is _OPEN else None)
+            for query in (_OTHERS, _GIVEN_UP, _SENT)
+            for row in self._connection.execute(query, {"channels": channels} if query is _OTHERS else None)
         ]
         return {(ChannelName(channel), named(DeliveryStatus, status)): count for channel, status, count in found}
 

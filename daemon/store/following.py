@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from sqlalchemy import BigInteger, bindparam, select, type_coerce
 
+from daemon.store.looks import JOB_ROWS
 from daemon.store.mapping import TransactionPart, chunks, job_row
 from daemon.store.rows import JobRow
 from daemon.store.tables import JOBS
@@ -20,7 +21,7 @@ _MARKS = select(
     *(_C.id, _C.tracking, _C.state, type_coerce(_C.state_since, BigInteger), _C.episode),
     *(_C.project, _C.label, _C.asset_name, _C.error_code),
 ).where(_ROWS)
-_WHOLE = select(JOBS).where(_ROWS)
+_WHOLE = JOB_ROWS.where(_ROWS)
 
 
 class Following(TransactionPart):

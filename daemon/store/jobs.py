@@ -29,8 +29,9 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, history, learned, lists, paging
+from daemon.store import alerts, assets, batches, history, learned, lists, looks, paging
 from daemon.store.lists import JobFilter, JobSort
+from daemon.store.looks import JOB_ROWS
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
     Bookkeeping,
@@ -45,15 +46,7 @@ from daemon.store.rows import (
     TrackRule,
 )
 from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
-from daemon.store.tracking import (
-    active_page,
-    found_kinds,
-    known_of,
-    stop_many,
-    track_many,
-    tried_kinds,
-    write_bookkeeping,
-)
+from daemon.store.tracking import active_page, found_kinds, known_of, stop_many, track_many, tried_kinds
 from daemon.store.watch_row import ActivePage, WatchRow
 
 _C = JOBS.c
@@ -70,15 +63,13 @@ _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
 _CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
-_BY_ID = select(JOBS).where(_C.id == bindparam("id"))
+_BY_ID = JOB_ROWS.where(_C.id == bindparam("id"))
 _NAMES = select(_C.id, _C.job_id, func.coalesce(_C.label, _C.asset_name)).where(
     _C.id.in_(bindparam("rows", expanding=True))
 )
 # A range of the index: unlike in a LIKE pattern, no character of an id is special.
-_BEGINNING = (
-    select(JOBS)
-    .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
-    .order_by(_C.job_id, _C.project)
+_BEGINNING = JOB_ROWS.where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond")).order_by(
+    _C.job_id, _C.project
 )
 _COUNTS = select(JOB_COUNTS).where(JOB_COUNTS.c.n > 0)
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
@@ -352,11 +343,11 @@ class Jobs(TransactionPart):
     def checkpoint(self, rows: Iterable[Bookkeeping]) -> None:
         """Write bookkeeping. Pass a few thousand rows at a time, so that urgent work gets its turn with the
         writer."""
-        write_bookkeeping(self._connection, rows)
+        looks.write(self._connection, rows)
 
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """Return the job, in every project if `project` is None."""
-        query = select(JOBS).where(_C.job_id == job_id).order_by(_C.id)
+        query = JOB_ROWS.where(_C.job_id == job_id).order_by(_C.id)
         return self._rows(query if project is None else query.where(_C.project == project))
 
     def beginning(self, prefix: str, project: ProjectName | None = None, *, limit: int) -> _Jobs:

@@ -32,6 +32,7 @@ from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
 from daemon.store.columns import to_json
+from daemon.store.looks import JOB_ROWS
 from daemon.store.mapping import chunks, delivery_row, job_row
 from daemon.store.paging import ALL, Arm, Checks, Place, Run, combinations, is_value, walk
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow, to_stamp
@@ -180,7 +181,7 @@ def jobs(
     return _page(
         connection,
         job_runs(connection, sort, **fit),
-        lambda ids: {row.id: job_row(row) for row in _by_ids(connection, select(JOBS), _J.id, ids)},
+        lambda ids: {row.id: job_row(row) for row in _by_ids(connection, JOB_ROWS, _J.id, ids)},
         rising=sort is JobSort.OLDEST and fit.get("since") is None,
         after=after,
         limit=limit,

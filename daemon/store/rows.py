@@ -319,16 +319,15 @@ class LinkRow:
     last_click_at: datetime | None
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: thousands are made at once
-class Bookkeeping:
-    """Bookkeeping of a job since the last checkpoint. `polls` is the number to add. None for `last_polled_at` or
-    `asked_by` keeps the stored value. `next_reason` is a word for why `next_poll_at` was chosen, stored only with
-    it."""
+class Bookkeeping(NamedTuple):
+    """Bookkeeping of a job since the last checkpoint, with times as `to_stamp` returns them. `polls` is the number
+    to add. None for `last_polled_at` or `asked_by` keeps the stored value. `next_reason` is a word for why
+    `next_poll_at` was chosen, stored only with it."""
 
     job: int
-    last_polled_at: datetime | None
-    next_poll_at: datetime | None
     polls: int
+    last_polled_at: int | None
+    next_poll_at: int | None
     last_error: str | None
     asked_by: str | None = None
     next_reason: str | None = None

@@ -59,7 +59,7 @@ JOBS = Table(
     Column("links_at", Moment),
     Column("error_code", Text),
     Column("error_msg", Text),
-    # Bookkeeping, written by checkpoints.
+    # Bookkeeping, without the looks in LOOKS.
     Column("polls", BigInteger, nullable=False, server_default=text("0")),
     Column("last_polled_at", Moment),
     Column("next_poll_at", Moment),
@@ -122,6 +122,20 @@ JOBS = Table(
     partial("jobs_reminded", "link_until", where=_REMINDED),
     # Row ids appear in delivery keys forever, so they must not be reused.
     sqlite_autoincrement=True,
+)
+
+# What the looks at a tracked job add to its bookkeeping above, written by checkpoints. When its tracking ends, a
+# trigger (migration 0011) adds it there. See `store.looks`.
+LOOKS = Table(
+    "looks",
+    METADATA,
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("polls", BigInteger, nullable=False),
+    *(Column(name, Moment) for name in ("last_polled_at", "next_poll_at")),
+    *(Column(name, Text) for name in ("last_error", "asked_by", "next_reason")),
+    CheckConstraint("polls >= 0", name="polls_count"),
+    *(within(name, 64) for name in ("asked_by", "next_reason")),
+    CheckConstraint("next_poll_at IS NOT NULL OR next_reason IS NULL", name="reason_has_poll"),
 )
 
 # JOBS.tags by tag, to find jobs. `store.labels` writes both together.

@@ -1,5 +1,5 @@
 """Taking jobs up: what a request to track one does, given what is known of it. Also finding the kinds of jobs
-whose kind was guessed, ending tracking, the bookkeeping of their queries, and reading all that are tracked.
+whose kind was guessed, ending tracking, and reading all that are tracked.
 
 Owns these statements, for `Jobs`. Neither what the service reported of a job nor a known kind is replaced.
 """
@@ -12,7 +12,6 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     Connection,
     Dialect,
@@ -24,10 +23,8 @@ from sqlalchemy import (
     insert,
     literal_column,
     not_,
-    null,
     or_,
     select,
-    type_coerce,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -40,14 +37,12 @@ from daemon.store.labels import add_tags, put_tags
 from daemon.store.mapping import CHUNK, WATCHED, chunks, plain, watch_rows
 from daemon.store.mutes import words_changed
 from daemon.store.rows import (
-    Bookkeeping,
     Change,
     Known,
     TrackOutcome,
     TrackRequest,
     TrackResult,
     TrackRule,
-    to_stamp,
 )
 from daemon.store.tables import BATCHES, JOBS
 from daemon.store.watch_row import ActivePage
@@ -399,58 +394,29 @@ def tried_kinds(connection: Connection, tries: Mapping[int, int]) -> None:
         connection.execute(_TRIED, [{"row": row, "tries": number} for row, number in tries.items()])
 
 
-_ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
-# Times are numbers: nothing here needs conversion.
-_CHECKPOINT = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(
-        polls=_C.polls + bindparam("more"),
-        last_polled_at=func.coalesce(
-            bindparam("polled", type_=BigInteger), type_coerce(_C.last_polled_at, BigInteger)
-        ),
-        # A job that has ended since has no next poll, whatever the checkpoint says.
-        next_poll_at=case((_ACTIVE, bindparam("next", type_=BigInteger)), else_=null()),
-        next_reason=case((_ACTIVE, bindparam("reason")), else_=null()),
-        asked_by=func.coalesce(bindparam("asked_by"), _C.asked_by),
-        last_error=bindparam("error"),
-    )
+_ORDINARY = and_(
+    *(_C.state.is_not(None), _C.episode == literal_column("1")), _C.kind_source != plain(KindSource.GUESSED)
 )
-
-
-@lru_cache(maxsize=4)
-def _checkpoint(dialect: Dialect) -> SQLCompiler:
-    return _CHECKPOINT.compile(dialect=dialect)
-
-
-def write_bookkeeping(connection: Connection, rows: Iterable[Bookkeeping]) -> None:
-    """Write it, each page of the table once. By the driver alone: SQLAlchemy would prepare the values of each row
-    anew, which takes longer than to write it."""
-    compiled = _checkpoint(connection.dialect)
-    values: list[Any] = [
-        {
-            "row": row.job,
-            "more": row.polls,
-            "polled": None if row.last_polled_at is None else to_stamp(row.last_polled_at),
-            "next": None if row.next_poll_at is None else to_stamp(row.next_poll_at),
-            "error": row.last_error,
-            "asked_by": row.asked_by,
-            "reason": None if row.next_poll_at is None else row.next_reason,
-        }
-        for row in sorted(rows, key=lambda row: row.job)
-    ]
-    if values and compiled.positiontup is not None:
-        values = list(map(itemgetter(*compiled.positiontup), values))
-    if values:
-        connection.exec_driver_sql(compiled.string, values)
-
+_ON_PAGE = and_(_C.tracking == plain(Tracking.ACTIVE), _C.id > bindparam("after"))
+# The columns of `OrdinaryRow`, without a state for other jobs. A start reads these of every active job, and each
+# value takes a twentieth of its time.
+_PAGE = (
+    select(
+        *(_C.id, _C.project, _C.kind, _C.job_id, case((_ORDINARY, _C.state)), _C.state_since, _C.tracked_at),
+        *(case((_C.created_at > _C.started_at, _C.created_at)), _C.started_at, _C.reported_at, _C.expected_length),
+    )
+    .where(_ON_PAGE)
+    .order_by(_C.id)
+    .limit(bindparam("most"))
+)
+_ASIDE = select(*WATCHED).where(_ON_PAGE, _C.id <= bindparam("last"), not_(_ORDINARY)).order_by(_C.id)
 
 _state = itemgetter(4)
 
 
 def active_page(connection: Connection, *, after: int, limit: int) -> ActivePage:
     """Return up to `limit` active jobs with row ids above `after`."""
-    ordinary, others = _pages(connection.dialect)
+    ordinary, others = _compiled(connection.dialect)
     rows = _as_stored(connection, ordinary, {"after": after, "most": limit})
     last = rows[-1][0] if rows else 0
     if all(map(_state, rows)):
@@ -460,20 +426,8 @@ def active_page(connection: Connection, *, after: int, limit: int) -> ActivePage
 
 
 @lru_cache(maxsize=4)
-def _pages(dialect: Dialect) -> tuple[SQLCompiler, SQLCompiler]:
-    """Return the statements that read the columns of `OrdinaryRow` of a page, without a state for other jobs, and
-    those others. A start reads the former of every active job, and each value takes a twentieth of its time."""
-    ordinary = and_(
-        *(_C.state.is_not(None), _C.episode == literal_column("1")), _C.kind_source != plain(KindSource.GUESSED)
-    )
-    columns = (
-        *(_C.id, _C.project, _C.kind, _C.job_id, case((ordinary, _C.state)), _C.state_since, _C.tracked_at),
-        *(case((_C.created_at > _C.started_at, _C.created_at)), _C.started_at, _C.reported_at, _C.expected_length),
-    )
-    page = and_(_ACTIVE, _C.id > bindparam("after"))
-    some = select(*columns).where(page).order_by(_C.id).limit(bindparam("most"))
-    others = select(*WATCHED).where(page, _C.id <= bindparam("last"), not_(ordinary)).order_by(_C.id)
-    return some.compile(dialect=dialect), others.compile(dialect=dialect)
+def _compiled(dialect: Dialect) -> tuple[SQLCompiler, SQLCompiler]:
+    return _PAGE.compile(dialect=dialect), _ASIDE.compile(dialect=dialect)
 
 
 def _as_stored(connection: Connection, compiled: SQLCompiler, values: dict[str, Any]) -> Sequence[Any]:

@@ -273,7 +273,7 @@ class Agenda:
         watched.release()
         if watched.due < earliest and not (by_list and watched.singly_next):
             watched.rest_until(earliest)
-        if self._jobs.get(watched.job_id) is watched:
+        if self.holds(watched):
             self.put(watched, watched.due)
 
     def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:

@@ -69,8 +69,8 @@ class Answers:
     def __init__(self, context: ProjectContext, reports: Reports) -> None:
         self._context = context
         self._reports = reports
-        self.touched: dict[int, Watched] = {}
-        """Jobs queried since the last checkpoint, by row id."""
+        self.touched: list[Watched] = []
+        """Jobs queried since the last checkpoint: those with `polls`. Some may be gone by now."""
         self._awaited: set[int] = set()
         """Jobs (row ids) whose alerts wait for a download link."""
         self.moved: dict[int, Watched] = {}
@@ -82,8 +82,8 @@ class Answers:
 
     def take_touched(self) -> list[Watched]:
         """Hand over the jobs queried since the last call."""
-        jobs, self.touched = self.touched, {}
-        return list(jobs.values())
+        jobs, self.touched = self.touched, []
+        return [watched for watched in jobs if not watched.gone]
 
     def take_moved(self) -> list[Watched]:
         """Hand over the jobs whose state changed since the last call."""
@@ -243,7 +243,6 @@ class Answers:
         watched.enter(move.after, now=now, start=start)
         if move.ends:
             context.agenda.discard(watched)
-            self.touched.pop(watched.job, None)
         label = move.after if is_known(move.after) else "other"
         context.metrics.transitions.labels(context.project, label).inc()
         log.info(
@@ -390,15 +389,14 @@ class Answers:
             self.store_failed(watched, error)
             return
         context.agenda.discard(watched)
-        self.touched.pop(watched.job, None)
         if recorded is not None:
             name = LogEvent.JOB_LOST if event is Event.LOST else LogEvent.JOB_EXPIRED
             log.warning(name, project=context.project, job=watched.job_id, reason=reason)
 
     def without_answer(self, watched: Watched, error: ApiError, asked: Asked) -> None:
         """Take a query that returned no state: the next one comes later each time."""
+        self._touch(watched)
         watched.unanswered(str(error), asked.by)
-        self.touched[watched.job] = watched
         now = self._context.clock.monotonic()
         self._context.planner.plan_next(watched, now, failed=True, floor=error.retry_after or 0.0)
 
@@ -438,8 +436,12 @@ class Answers:
             self._reports.defect(watched, error)
 
     def _note_answer(self, watched: Watched, asked: Asked) -> None:
+        self._touch(watched)
         watched.answered(asked.began, asked.by)
-        self.touched[watched.job] = watched
+
+    def _touch(self, watched: Watched) -> None:
+        if not watched.polls:
+            self.touched.append(watched)
 
 
 def complete_enough(seen: Observation) -> bool:

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 from daemon.clock import Clock
@@ -17,7 +18,7 @@ from daemon.domain.jobs import JobId, KindSource, ProjectName, Tracking
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS
 from daemon.metrics import Metrics
-from daemon.store import ActivePage, Bookkeeping, PauseRow, Store, StoreError, Transaction, WatchRow
+from daemon.store import ActivePage, Bookkeeping, PauseRow, Store, StoreError, Transaction, WatchRow, to_stamp
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
@@ -45,9 +46,9 @@ _CHUNK = 1000
 """Most jobs whose bookkeeping is written at once: the loop and urgent writes wait no longer than for these."""
 
 
-_MANY_TOUCHED = 5000
-"""Queried jobs whose bookkeeping does not wait for the next checkpoint: 100,000 would be written at a time, and
-take 10 MiB until then."""
+_MANY_TOUCHED = 30_000
+"""Queried jobs whose bookkeeping does not wait for the next checkpoint: what the default rate queries until then.
+The more are written together, the fewer pages of the table that takes; to put them in order takes about 8 ms."""
 
 
 class Watcher:
@@ -380,7 +381,7 @@ class Watcher:
             self._store_errors.note(error)
 
     async def _flush(self, jobs: Sequence[Watched]) -> None:
-        jobs = sorted(jobs, key=lambda watched: watched.job)  # neighbours share pages of the table
+        jobs = sorted(jobs, key=attrgetter("job"))  # neighbours share pages of the table
         for begin in range(0, len(jobs), _CHUNK):
             rows = self._bookkeeping(jobs[begin : begin + _CHUNK])
             try:
@@ -389,18 +390,17 @@ class Watcher:
                 self._store_errors.note(error)
 
     def _bookkeeping(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
-        now, wall = self._clock.monotonic(), self._clock.now()
-        rows = []
-        for watched in jobs:
-            ago, until = now - (watched.looked or 0.0), max(0.0, watched.due - now)
+        now, wall, rows = self._clock.monotonic(), to_stamp(self._clock.now()), []
+        for watched in jobs:  # hot: every query's answer passes here
+            looked, until = watched.looked, watched.due - now
             row = Bookkeeping(
-                job=watched.job,
-                last_polled_at=None if watched.looked is None else wall - timedelta(seconds=ago),
-                next_poll_at=wall + timedelta(seconds=until),
-                polls=watched.polls,
-                last_error=watched.last_error,
-                asked_by=watched.asked_by,
-                next_reason=watched.reason,
+                watched.job,
+                watched.polls,
+                None if looked is None else wall - round((now - looked) * 1e6),
+                wall + round(until * 1e6) if until > 0 else wall,
+                watched.last_error,
+                watched.asked_by,
+                watched.reason,
             )
             rows.append(row)
             watched.checkpointed()
@@ -434,5 +434,4 @@ def _forget(poller: Poller, job_id: JobId, *, row: int | None = None) -> bool:
         return held
     poller.agenda.drop(job_id)
     poller.answers.moved.pop(watched.job, None)
-    poller.answers.touched.pop(watched.job, None)
     return True

@@ -18,7 +18,7 @@ from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved
 from daemon.errors import Exit
-from daemon.store import Bookkeeping, Store, TrackRequest
+from daemon.store import Bookkeeping, Store, TrackRequest, to_stamp
 from tests.support.cli_runner import Runner
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -93,8 +93,8 @@ class Desk:
         now = self.clock.now()
         look = Bookkeeping(
             job=job,
-            last_polled_at=now - timedelta(seconds=ago),
-            next_poll_at=now + timedelta(seconds=next_in),
+            last_polled_at=to_stamp(now - timedelta(seconds=ago)),
+            next_poll_at=to_stamp(now + timedelta(seconds=next_in)),
             polls=3,
             last_error=None,
             asked_by=by,

@@ -16,7 +16,7 @@ from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.planning import Reason
 from daemon.errors import Exit
-from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, TrackRequest, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, TrackRequest, Transaction, to_stamp
 from tests.support.cli_runner import CONFIG, Runner
 
 OLD, GONE = ProjectName("old"), ChannelName("gone")
@@ -55,8 +55,8 @@ def planned(job: str) -> object:
         now = datetime.now(UTC)
         look = Bookkeeping(
             job=tx.jobs.find(JobId(job))[0].id,
-            last_polled_at=now,
-            next_poll_at=now + timedelta(minutes=5),
+            last_polled_at=to_stamp(now),
+            next_poll_at=to_stamp(now + timedelta(minutes=5)),
             polls=1,
             last_error=None,
             asked_by="single",

@@ -13,7 +13,7 @@ from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
 from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.errors import Exit
-from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction, to_stamp
 from daemon.views.needs import KINDS, is_muted
 from tests.support.cli_runner import CONFIG, Runner
 from tests.support.store import NOW, PROJECT, SILENT, move, track, url_of
@@ -37,7 +37,12 @@ def given_up(tx: Transaction, name: str, event: Event, *, polled: datetime) -> N
     tx.jobs.checkpoint(
         [
             Bookkeeping(
-                job=row, last_polled_at=polled, next_poll_at=polled, polls=1, last_error=None, next_reason="price"
+                job=row,
+                last_polled_at=to_stamp(polled),
+                next_poll_at=to_stamp(polled),
+                polls=1,
+                last_error=None,
+                next_reason="price",
             )
         ]
     )

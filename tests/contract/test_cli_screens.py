@@ -15,7 +15,7 @@ from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
 from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing, Target, routing
-from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction, to_stamp
 from tests.support import store as tools
 from tests.support.screens import kept, screen
 
@@ -115,8 +115,8 @@ def job(
 def looked(tx: Transaction, row: int, *, next_in: float, reason: Reason, error: str | None = None) -> None:
     look = Bookkeeping(
         job=row,
-        last_polled_at=ago(20),
-        next_poll_at=NOW + timedelta(seconds=next_in),
+        last_polled_at=to_stamp(ago(20)),
+        next_poll_at=to_stamp(NOW + timedelta(seconds=next_in)),
         polls=14,
         last_error=error,
         asked_by="single",

@@ -2,17 +2,21 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from daemon.app import run
 from daemon.domain.jobs import parse_job_id
+from daemon.sim import SimSettings, Simulator
 from daemon.store import Bookkeeping, StoreFailed
 from daemon.store.jobs import Jobs
 from daemon.watch import watcher as watch
 from daemon.watch.agenda import _STEP, JobQueue
 from daemon.watch.watcher import Watcher
+from tests.support.reloading import BASE, live, project
 from tests.support.rig import Rig, rig
 
 LONG_LIFE = [("PROCESSING", 10_000), ("SUCCEED", None)]
@@ -170,3 +174,17 @@ async def test_bookkeeping_is_written_in_the_order_of_the_table(
         first, second, third, fourth = sorted(it.poller.agenda, key=lambda watched: watched.job)
         await it.watcher._flush([fourth, first, third, second])
         assert written == [[first.job, second.job], [third.job, fourth.job]]
+
+
+@pytest.mark.parametrize("many", [0, 1])
+async def test_only_a_start_with_many_jobs_asks_for_huge_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(run, "MANY", many)
+    monkeypatch.setattr(run, "use_huge_pages", lambda: threads.append(threading.current_thread()))
+    async with Simulator(SimSettings(seed=1)) as sim, live(tmp_path, BASE + project(sim)) as it:
+        if it.service._settling is not None:
+            await it.service._settling
+    assert len(threads) == (many == 0), "the daemon has no job"
+    assert threading.current_thread() not in threads, "the loop does not wait for it"

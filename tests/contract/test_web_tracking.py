@@ -13,7 +13,7 @@ from daemon import views
 from daemon.domain.durations import eta
 from daemon.domain.jobs import Asset, JobId, Observation, ProjectName, Tracking
 from daemon.domain.transitions import Moved, judge
-from daemon.store import AttemptOutcome, Bookkeeping, Outcome, TrackRequest, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, TrackRequest, Transaction, to_stamp
 from daemon.web.bodies import HttpError
 from daemon.web.tracking import read_wanted
 from tests.support.store import BOTH, A
@@ -416,7 +416,12 @@ async def test_a_job_of_a_project_that_the_config_does_not_have_has_no_next_look
             it.store.write_now(lambda tx, request=request: tx.jobs.track(request, at=NOW))
             [row] = it.store.read(lambda tx, project=project: tx.jobs.find(JobId("j-1"), ProjectName(project)))
             look = Bookkeeping(
-                job=row.id, last_polled_at=NOW, next_poll_at=NOW, polls=1, last_error=None, next_reason="price"
+                job=row.id,
+                last_polled_at=to_stamp(NOW),
+                next_poll_at=to_stamp(NOW),
+                polls=1,
+                last_error=None,
+                next_reason="price",
             )
             it.store.write_now(lambda tx, look=look: tx.jobs.checkpoint([look]))
             told = (await it.ask("GET", f"/api/v1/jobs/{project}/j-1", token=TOKEN)).json()

@@ -1,7 +1,6 @@
 """Jobs: tracking is idempotent, a move is written once with its alerts, and known values are not erased."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import pytest
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, Observation, Tracking
 from daemon.domain.routing import Route, routing
-from daemon.store import Bookkeeping, Store, StoreRefused, TrackResult
-from daemon.store.rows import to_stamp
+from daemon.store import Bookkeeping, Store, StoreRefused, TrackResult, to_stamp
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
 
 
@@ -519,9 +517,11 @@ def test_the_download_link_hastens_the_waiting_alerts(store: Store) -> None:
 def test_checkpoints_add_up_and_leave_ended_jobs_without_a_next_poll(store: Store) -> None:
     job, ended = store.write_now(lambda tx: (track(tx, "job-1"), track(tx, "job-2")))
     store.write_now(lambda tx: record(tx, ended, "FAILED"))
-    look = Bookkeeping(job=job, last_polled_at=NOW, next_poll_at=later(5), polls=3, last_error="HTTP 503")
-    store.write_now(lambda tx: tx.jobs.checkpoint([look, replace(look, job=ended)]))
-    store.write_now(lambda tx: tx.jobs.checkpoint([replace(look, last_polled_at=None, polls=1, last_error=None)]))
+    look = Bookkeeping(
+        job=job, last_polled_at=to_stamp(NOW), next_poll_at=to_stamp(later(5)), polls=3, last_error="HTTP 503"
+    )
+    store.write_now(lambda tx: tx.jobs.checkpoint([look, look._replace(job=ended)]))
+    store.write_now(lambda tx: tx.jobs.checkpoint([look._replace(last_polled_at=None, polls=1, last_error=None)]))
     store.write_now(lambda tx: tx.jobs.checkpoint([]))
     row, other = store.read(lambda tx: (tx.jobs.get(job), tx.jobs.get(ended)))
     assert row is not None
@@ -535,8 +535,8 @@ def test_a_checkpoint_says_how_and_why_a_job_is_asked(store: Store) -> None:
     store.write_now(lambda tx: record(tx, ended, "FAILED"))
     look = Bookkeeping(
         job=job,
-        last_polled_at=NOW,
-        next_poll_at=later(5),
+        last_polled_at=to_stamp(NOW),
+        next_poll_at=to_stamp(later(5)),
         polls=1,
         last_error=None,
         asked_by="ids",
@@ -550,17 +550,61 @@ def test_a_checkpoint_says_how_and_why_a_job_is_asked(store: Store) -> None:
             for row in store.read(lambda tx: (tx.jobs.get(job), tx.jobs.get(ended)))
         ]
 
-    assert known(look, replace(look, job=ended)) == [("ids", "price", later(5)), ("ids", None, None)]
-    assert known(replace(look, asked_by=None, next_reason=None))[0] == ("ids", None, later(5))
-    assert known(replace(look, asked_by="feed"))[0] == ("feed", "price", later(5))
-    assert known(replace(look, next_poll_at=None))[0] == ("ids", None, None)
+    assert known(look, look._replace(job=ended)) == [("ids", "price", later(5)), ("ids", None, None)]
+    assert known(look._replace(asked_by=None, next_reason=None))[0] == ("ids", None, later(5))
+    assert known(look._replace(asked_by="feed"))[0] == ("feed", "price", later(5))
+    assert known(look._replace(next_poll_at=None))[0] == ("ids", None, None)
+
+
+def test_looks_are_apart_only_while_a_job_is_tracked(store: Store) -> None:
+    """A job's own row, as an earlier version left it or as its looks were added to it, counts on from there."""
+
+    def apart(tx):
+        return tx.jobs._connection.exec_driver_sql("SELECT job, polls FROM looks").all()
+
+    def looked(tx, **values):
+        tx.jobs.checkpoint([look._replace(**values)])
+        row = tx.jobs.get(job)
+        assert [row] == tx.jobs.list() == tx.following.rows([job])
+        return row.polls, row.last_polled_at, row.asked_by, row.last_error, row.next_poll_at, row.next_reason
+
+    def work(tx):
+        tx.jobs._connection.exec_driver_sql("UPDATE jobs SET polls = 5, asked_by = 'feed', last_error = 'x'")
+        assert looked(tx, asked_by=None) == (7, NOW, "feed", None, later(5), "price")
+        assert looked(tx) == (9, NOW, "ids", None, later(5), "price")
+        assert apart(tx) == [(job, 4)]
+        record(tx, job, "FAILED")
+        assert apart(tx) == []
+        assert looked(tx, last_polled_at=to_stamp(later(1)), last_error="HTTP 503") == (
+            *(11, later(1), "ids", "HTTP 503"),
+            *(None, None),
+        )
+        assert apart(tx) == [], "a look that is written after the end is added at once"
+        tx.jobs._connection.exec_driver_sql(
+            "UPDATE jobs SET tracking = 'active', state = NULL, state_since = NULL"
+        )
+        assert tx.jobs.get(job).next_poll_at is None, "what was planned before holds no longer"
+        assert looked(tx)[0] == 13
+        tx.jobs.checkpoint([look._replace(job=job + 1)])  # is not known
+        assert apart(tx) == [(job, 2)]
+        tx.jobs._connection.exec_driver_sql("DELETE FROM jobs")
+        assert apart(tx) == []
+
+    job = store.write_now(track)
+    look = Bookkeeping(job, 2, to_stamp(NOW), to_stamp(later(5)), None, "ids", "price")
+    store.write_now(work)
 
 
 @pytest.mark.parametrize("end", ["record_move", "record_end", "untrack"])
 def test_a_job_that_is_no_longer_asked_has_no_reason_to_be(store: Store, end: str) -> None:
     job = store.write_now(track)
     look = Bookkeeping(
-        job=job, last_polled_at=NOW, next_poll_at=later(5), polls=1, last_error=None, next_reason="price"
+        job=job,
+        last_polled_at=to_stamp(NOW),
+        next_poll_at=to_stamp(later(5)),
+        polls=1,
+        last_error=None,
+        next_reason="price",
     )
     ends = {
         "record_move": lambda tx: record(tx, job, "FAILED"),

@@ -24,6 +24,7 @@ from daemon.store import (
     Outcome,
     Store,
     Transaction,
+    to_stamp,
 )
 from tests.support.store import BOTH, NOW, A, B, later, move, open_store, record, track
 
@@ -87,8 +88,8 @@ def test_a_plan_that_the_old_project_made_does_not_go_along(store: Store) -> Non
     [row] = tracked(store, "job-1")
     look = Bookkeeping(
         job=row,
-        last_polled_at=NOW,
-        next_poll_at=later(60),
+        last_polled_at=to_stamp(NOW),
+        next_poll_at=to_stamp(later(60)),
         polls=3,
         last_error=None,
         asked_by="single",

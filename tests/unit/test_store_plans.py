@@ -21,6 +21,7 @@ from daemon.store import (
     jobs,
     learned,
     links,
+    looks,
     moves,
     mutes,
     needs,
@@ -62,7 +63,8 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
 @pytest.mark.parametrize(
     ("statement", "steps"),
     [
-        (jobs._PAGE, ["SEARCH jobs USING INDEX jobs_active (id>?)"]),
+        (tracking._PAGE, ["SEARCH jobs USING INDEX jobs_active (id>?)"]),
+        (tracking._ASIDE, ["SEARCH jobs USING INDEX jobs_active (id>? AND id<?)"]),
         (jobs._CHANGED, ["SCAN jobs USING INDEX jobs_changed"]),
         (
             tracking._KNOWN.params(job_ids=["a", "b"]),
@@ -70,13 +72,16 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         ),
         (
             jobs._BEGINNING.params(prefix="a", beyond="b"),
-            ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id>? AND job_id<?)"],
+            [
+                "SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id>? AND job_id<?)",
+                "SEARCH looks USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
         ),
         (jobs._NAMES.params(rows=[1, 2]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._MOVE.values(label="x"), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
-        (tracking._CHECKPOINT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (looks._WRITE, ["SEARCH looks USING INTEGER PRIMARY KEY (rowid=?)"]),
         (
             jobs._NEXT_SEQ,
             ["SEARCH transitions USING COVERING INDEX sqlite_autoindex_transitions_1 (job=?)"],

@@ -9,7 +9,7 @@ import pytest
 from daemon.domain.actions import Action
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, JobId
-from daemon.store import AttemptOutcome, Bookkeeping, Outcome, PictureRow, Store
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, PictureRow, Store, to_stamp
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, WHO, A, B, later, open_store, record, request, track
 
 OLD = later(100)
@@ -149,7 +149,7 @@ def test_jobs_that_are_not_watched_go_too(store: Store, way: str) -> None:
     def work(tx):
         job = track(tx)
         tx.jobs.checkpoint(
-            [Bookkeeping(job=job, last_polled_at=later(50), next_poll_at=None, polls=1, last_error=None)]
+            [Bookkeeping(job=job, last_polled_at=to_stamp(later(50)), next_poll_at=None, polls=1, last_error=None)]
         )
         if way == "stopped":
             tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW)

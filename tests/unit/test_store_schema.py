@@ -45,6 +45,7 @@ PAUSE = {"project": "p", "at": 1, "who": "cli:ann"}
 TOKEN = {"id": "a", "name": "n", "digest": "d", "scope": "read", "created_at": 1, "created_by": "cli:ann"}
 ANSWER = {"job": 1, "at": 1, "body": "{}"}
 THUMBNAIL = {"job": 1, "data": b"x", "width": 1, "height": 1}
+LOOK = {"job": 1, "polls": 1}
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ ENDED = {**JOB_2, "tracking": "finished", "state": "PARTIAL_SUCCEED", "state_sin
         ("jobs", {**JOB_2, "kind_source": "guessed", "named_by": "callback", "kind_tries": 2}),
         ("signatures", SIGNATURE),
         ("addresses", ADDRESS),
+        ("looks", {**LOOK, "next_poll_at": 1, "next_reason": "price", "asked_by": "ids", "last_error": "x"}),
     ],
 )
 def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
@@ -228,6 +230,11 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("thumbnails", {**THUMBNAIL, "data": b""}, "data_length"),
         ("thumbnails", {**THUMBNAIL, "width": 0}, "size_counts"),
         ("changes", {"kind": ""}, "kind_length"),
+        ("looks", {**LOOK, "polls": -1}, "polls_count"),
+        ("looks", {**LOOK, "asked_by": ""}, "asked_by_length"),
+        ("looks", {**LOOK, "next_poll_at": 1, "next_reason": "x" * 65}, "next_reason_length"),
+        ("looks", {**LOOK, "next_reason": "price"}, "reason_has_poll"),
+        ("looks", {**LOOK, "job": 9}, "FOREIGN KEY"),
     ],
 )
 def test_wrong_rows_are_refused(

@@ -36,7 +36,10 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.pages import job as job_page
+from daemon.web.pages import jobs as jobs_page
 from daemon.web.pages import login
+from daemon.web.pages import overview as overview_page
 from daemon.web.tracking import MAX_BODY
 
 API = (
@@ -53,7 +56,7 @@ API = (
     *tokens.HANDLERS,
 )
 """The handlers of the API."""
-PAGES = (*login.HANDLERS,)
+PAGES = (*overview_page.HANDLERS, *jobs_page.HANDLERS, *job_page.HANDLERS, *login.HANDLERS)
 """Those of the pages."""
 
 

@@ -36,7 +36,7 @@ async def list_batches(
 
     def read(tx: Transaction) -> tuple[Page[BatchRow], list[views.Batch]]:
         page = tx.batches.page(project=only, after=after, limit=limit)
-        return page, _shown(tx, context, page.rows, now)
+        return page, shown_batches(tx, context, page.rows, now)
 
     page, items = await context.store.read_async(read)
     return page_answer(page, list(map(views.document, items)), given, now=now)
@@ -49,7 +49,7 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
 
     def read(tx: Transaction) -> list[views.Batch]:
         row = tx.batches.get(ProjectName(project), name)
-        return [] if row is None else _shown(tx, context, [row], now)
+        return [] if row is None else shown_batches(tx, context, [row], now)
 
     found = await context.store.read_async(read)
     if not found:
@@ -57,7 +57,10 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
     return answer(found[0])
 
 
-def _shown(tx: Transaction, context: WebContext, rows: Iterable[BatchRow], now: datetime) -> list[views.Batch]:
+def shown_batches(
+    tx: Transaction, context: WebContext, rows: Iterable[BatchRow], now: datetime
+) -> list[views.Batch]:
+    """The views of these batches, with estimates as far as they take no long time."""
     found, left = [], MOST_ESTIMATED
     for row in rows:
         tracked = row.jobs - row.ended

@@ -38,7 +38,9 @@ class TestAnswer(msgspec.Struct, kw_only=True):
 @get("/api/v1/channels", responses=answers(listing(ChannelItem, "Channels"), "All channels of the config."))
 async def list_channels(context: Context) -> Response[object]:
     """List the channels."""
-    found = await context.store.read_async(lambda tx: [_view(tx, context, name) for name in context.channels])
+    found = await context.store.read_async(
+        lambda tx: [channel_view(tx, context, name) for name in context.channels]
+    )
     return whole_answer(list(map(views.document, found)), now=context.clock.now())
 
 
@@ -46,7 +48,7 @@ async def list_channels(context: Context) -> Response[object]:
 async def get_channel(name: FromPath[str], context: Context) -> Response[object]:
     """Return a channel."""
     wanted = _known(context, name)
-    return answer(await context.store.read_async(lambda tx: _view(tx, context, wanted)))
+    return answer(await context.store.read_async(lambda tx: channel_view(tx, context, wanted)))
 
 
 @post(f"{_CHANNEL}/test", status_code=200, responses=answers(TestAnswer, "What became of it."))
@@ -77,7 +79,8 @@ def _known(context: WebContext, name: str) -> ChannelName:
     return ChannelName(name)
 
 
-def _view(tx: Transaction, context: WebContext, name: ChannelName) -> views.ListedChannel:
+def channel_view(tx: Transaction, context: WebContext, name: ChannelName) -> views.ListedChannel:
+    """The view of a channel of the config."""
     routing = context.routing or _NOWHERE
     return views.channel(name, context.channels[name], routing, tx.deliveries.counts(), tx.outbox.held_since(name))
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from daemon.domain.sessions import WebSession, form_token
 from daemon.domain.text import clean
@@ -26,7 +26,7 @@ from daemon.web.context import WebContext
 from daemon.web.link_pages import prefers_chinese
 from daemon.web.pages.chinese import CHINESE
 from daemon.web.pages.english import ENGLISH
-from daemon.web.pages.wording import Texts, Wording, to_https
+from daemon.web.pages.wording import Texts, Wording
 from daemon.web.sessions import session_secret
 
 LANGUAGE_COOKIE, ZONE_COOKIE = "wrapd_language", "wrapd_zone"
@@ -59,7 +59,15 @@ _ENGINE = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENGINE.filters["to_https"] = to_https
+
+
+def _coded(text: str) -> Markup:
+    """A text with what is between backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup().join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+_ENGINE.filters["coded"] = _coded
 
 
 def _load() -> dict[str, tuple[bytes, bytes, str]]:
@@ -137,7 +145,7 @@ def page(
     data = text.encode("utf-8", "replace")
     packed = gzip.compress(data, 5, mtime=0) if len(data) >= _WORTH else None
     named = {"Content-Language": wording.language, "Cache-Control": "no-store", **HEADERS, **(headers or {})}
-    return _packed(request, data, packed, media_type="text/html; charset=utf-8", status=status, headers=named)
+    return _packed(request, data, packed, media_type="text/html", status=status, headers=named)
 
 
 def _packed(

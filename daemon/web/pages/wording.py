@@ -19,7 +19,6 @@ _LONGEST = 3650 * 86400.0
 class Texts:
     """All texts of one language."""
 
-    language_name: str
     date: str  # {day} {month} {time}
     dated: str  # {year} {day} {month} {time}
     months: tuple[str, ...]
@@ -72,6 +71,111 @@ class Texts:
     kinds: Mapping[str, str]
     new: str
 
+    title_needs: str  # {n}
+    needs: str
+    needs_none: str
+    needs_more: str  # {n}
+    since: str  # {time}
+    until: str  # {time}
+    by_command: str
+    look: str
+    ask: str
+    seen: str
+    running: str
+    running_none: str
+    all_of_them: str  # {n}
+    range: str  # {median} {high}
+    range_short: str  # {median} {high}
+    no_range: str
+    today: str
+    today_hint: str
+    finished: str
+    failed: str
+    canceled: str
+    production: str
+    usual: str  # {length}
+    batches: str
+    batches_none: str
+    batch_of: str  # {ended} {jobs}
+    batch_end: str  # {median} {high}
+    itself: str
+    project: str
+    state: str
+    tracked: str
+    late: str
+    budget: str
+    feed: str
+    channel: str
+    sent: str
+    waiting: str
+    held: str
+    dead: str
+    filters: str
+    all_jobs: str
+    search: str
+    search_hint: str
+    any_project: str
+    batch: str
+    tag: str
+    apply: str
+    clear: str
+    as_table: str
+    as_wall: str
+    job: str
+    cover: str
+    ends_at: str
+    length: str
+    none_fit: str
+    none_yet: str
+    searched: str  # {n}
+    next_page: str
+    first_page: str
+    no_cover: str
+    watch: str
+    download: str
+    copy: str
+    copied: str
+    link: str
+    note: str
+    note_hint: str
+    keep: str
+    mute: str
+    mute_for: str
+    mute_why: str
+    unmute: str
+    muted_until: str  # {time} {why} {who}
+    timeline: str
+    timeline_hint: str  # {first} {last}
+    of_service: str
+    of_wrapd: str
+    of_chat: str
+    created: str
+    started: str
+    ended: str
+    alerts: str
+    alerts_none: str
+    attempts: str
+    retry: str
+    polling: str
+    never_polled: str
+    polls: str  # {n} {time}
+    next_poll: str  # {time}
+    details: str
+    id: str
+    kind: str
+    tags: str
+    reported: str
+    acts: str
+    done: Mapping[str, str]
+    chips: Mapping[str, str]
+    statuses: Mapping[str, str]
+    project_states: Mapping[str, str]
+    feeds: Mapping[str, str]
+    events: Mapping[str, str]
+    hours: Mapping[int, str]
+    need_texts: Mapping[str, str]  # by kind, in place of the sentence of `views.Need`, which is English
+    reasons: Mapping[str, str]  # why a job is asked about at that time
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
@@ -100,6 +204,11 @@ class Wording:
         return form.format(
             day=local.day, month=self.texts.months[local.month - 1], year=local.year, time=f"{local:%H:%M}"
         )
+
+    def second(self, at: str | datetime | None) -> str:
+        """A time to the second, with the date unless it is today's."""
+        shown = self.moment(at)
+        return shown if at is None else f"{shown}:{in_zone(_read(at), self.zone):%S}"
 
     def clock(self) -> str:
         """The time of the page, to the second."""

@@ -30,7 +30,7 @@ Done = Annotated[str, QueryParameter(max_length=20)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
+class VideoLinks:
     """Where its video can be seen: links that a page may lead to and that have not expired."""
 
     watch: str | None
@@ -45,7 +45,7 @@ async def get_job(
     """Show a job."""
     now = context.clock.now()
 
-    def read(tx: Transaction) -> tuple[JobRow, views.JobLog, Links, list[MuteRow], tuple[bool, bool]]:
+    def read(tx: Transaction) -> tuple[JobRow, views.JobLog, VideoLinks, list[MuteRow], tuple[bool, bool]]:
         row = known_job(tx, project, job_id)
         _, log = story_of(tx, context, row, now)
         mutes = list(tx.mutes.of_job(row.id))
@@ -165,7 +165,7 @@ def _back(row: JobRow, done: str) -> Response[bytes]:
     return go(f"{job_path(row.project, row.job_id)}?done={done}")
 
 
-def _links(tx: Transaction, context: WebContext, row: JobRow) -> Links:
+def _links(tx: Transaction, context: WebContext, row: JobRow) -> VideoLinks:
     now = context.clock.now()
 
     def usable(url: str | None) -> str | None:
@@ -177,7 +177,7 @@ def _links(tx: Transaction, context: WebContext, row: JobRow) -> Links:
     own = None
     if link is not None and public is not None and link.revoked_at is None and link.expires_at > now:
         own = own_url(public, link.token)
-    return Links(
+    return VideoLinks(
         watch=own or watch, download=f"{own}/download" if own else download, copy=own or watch or download
     )
 

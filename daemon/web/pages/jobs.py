@@ -28,7 +28,7 @@ COUNTED = 1000
 Text = Annotated[str | None, QueryParameter(max_length=200)]
 
 
-class Shown(StrEnum):
+class JobsAs(StrEnum):
     """How a list is shown."""
 
     TABLE = "table"
@@ -90,7 +90,7 @@ async def get_jobs(
     batch: Text = None,
     tag: Text = None,
     q: Text = None,
-    view: Annotated[Shown, QueryParameter()] = Shown.TABLE,
+    view: Annotated[JobsAs, QueryParameter()] = JobsAs.TABLE,
     cursor: Cursor = None,
 ) -> Response[bytes]:
     """List jobs, latest first."""
@@ -111,7 +111,7 @@ async def get_jobs(
         )
         return found, items_of(tx, context, found.rows, now), _chips(tx, base, show, parameters)
 
-    parameters = {**given, "q": q or None, "view": None if view is Shown.TABLE else view.value}
+    parameters = {**given, "q": q or None, "view": None if view is JobsAs.TABLE else view.value}
     found, items, chips = await context.store.read_async(read)
     shown = None if show not in CHIPS else show
     onward = cursor_after(found, marked)
@@ -124,8 +124,8 @@ async def get_jobs(
         everything=_url(parameters),
         show=shown,
         given={**given, "q": q or ""},
-        wall=view is Shown.WALL,
-        other_view=_url({**parameters, "show": shown, "view": "wall" if view is Shown.TABLE else None}),
+        wall=view is JobsAs.WALL,
+        other_view=_url({**parameters, "show": shown, "view": "wall" if view is JobsAs.TABLE else None}),
         following=None if onward is None else _url({**parameters, "show": shown, "cursor": onward}),
         first=None if cursor is None else _url({**parameters, "show": shown}),
         projects=context.projects,

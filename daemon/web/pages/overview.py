@@ -44,7 +44,7 @@ class Today:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
+class OverviewRows:
     """What is read for the page besides what needs a person."""
 
     running: list[views.Job]
@@ -76,14 +76,14 @@ async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]
     )
 
 
-def _read(tx: Transaction, context: WebContext) -> Around:
+def _read(tx: Transaction, context: WebContext) -> OverviewRows:
     now = context.clock.now()
     fit = JobFilter(tracking=Tracking.ACTIVE, state=State.PROCESSING)
     rows = tx.jobs.page(limit=_READ, sort=JobSort.CHANGED, **fit).rows
     number = tx.jobs.count(most=COUNTED, **fit)
     under_way = [row for row in tx.batches.page(limit=_LISTED).rows if row.jobs - row.ended > 0][:_BATCHES]
     figures = tx.figures.read(context.projects, since=first_day(now))
-    return Around(
+    return OverviewRows(
         running=[job_view(context, row, now) for row in rows],
         count=number.rows,
         more=not number.whole,

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from daemon.store.tables import METADATA
+from daemon.store.access_tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -76,6 +76,7 @@ _WEB: dict[str, Read[WebSettings]] = {
     "web.listen": lambda web: f"{web.host}:{web.port}",
     "web.public_url": lambda web: web.public_url,
     "web.hosts": lambda web: web.hosts,
+    "web.pages": lambda web: web.pages,
     "notify.link_life": lambda web: _seconds(web.link_life),
 }
 

@@ -43,6 +43,7 @@ def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> Web
         callbacks=callbacks,
         link_life=config.notify.link_life,
         hosts=web.hosts,
+        pages=web.pages,
     )
 
 

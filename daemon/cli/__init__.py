@@ -47,6 +47,7 @@ commands = {
     "templates": "List your own templates, or preview messages.",
     "links": "List or revoke wrapd's own links to videos.",
     "tokens": "Create, list or revoke tokens of the HTTP API.",
+    "web": "Log in to the pages without a token.",
     "callback-url": "Print the callback_url to give to MetaStudio.",
     "config": "Create or check the config.",
     "reload": "Make the running daemon read its config again.",

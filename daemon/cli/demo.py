@@ -5,6 +5,7 @@ Owns the scenes and the final summary. The daemon is the real one; only its conf
 
 import asyncio
 import random
+import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from daemon.cli.sim import Address
 from daemon.config.values import Listen
 from daemon.domain.events import DEFAULT_EVENTS, events_of
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking, parse_job_id
+from daemon.domain.sessions import RANDOM_BYTES
+from daemon.domain.tokens import ApiScope
 from daemon.domain.transitions import Moved
 from daemon.errors import Exit
 
@@ -89,7 +92,7 @@ SCENES = (
     type=Address(),
     default="127.0.0.1:0",
     show_default=True,
-    help="Address of the daemon's own pages (/healthz, /readyz, /metrics).",
+    help="Address of the daemon's pages.",
 )
 def command(*, jobs: int, speed: float, seed: int, exit_when_done: bool, listen: Listen) -> int:
     """Watch a simulated MetaStudio produce videos, and see every alert as your team would."""
@@ -203,11 +206,21 @@ class Demo:
             [job_id] = sim.create_jobs(kind=scene.kind, name=scene.name, timeline=scene.timeline)
             wanted = [JobEntry(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
             await service.store.write(partial(track, wanted=wanted, at=CLOCK.now(), who=who()))
-        click.echo(
+        click.echo(await self._greeting(service, sim))
+
+    async def _greeting(self, service: "Daemon", sim: "Simulator") -> str:
+        """What runs where, and an address that logs in to the pages once."""
+        from daemon.commands.sessions import make_login  # noqa: PLC0415
+
+        random, name = secrets.token_bytes(RANDOM_BYTES), who().partition(":")[2]
+        secret = await service.store.write(
+            lambda tx: make_login(tx, name, ApiScope.ADMIN, random=random, at=CLOCK.now())
+        )
+        pages = f" See it at http://{service.web.address}/login?once={secret}" if service.web else ""
+        return (
             f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
             f"real one.\nwrapd polls it and shows each alert below."
-            + (f" Its own pages: http://{service.web.address}/metrics" if service.web else "")
-            + "\n"
+            f"{pages}\n"
         )
 
     def _summarize(self, service: "Daemon", sim: "Simulator") -> Exit:

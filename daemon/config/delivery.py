@@ -273,10 +273,16 @@ class Callback(Section):
 
 
 class Web(Section):
-    """The daemon's web server: /healthz, /readyz and /metrics; the HTTP API (docs/api.md); callbacks
-    (docs/callbacks.md); wrapd's own links."""
+    """The daemon's web server: pages for people (docs/pages.md); /healthz, /readyz and /metrics; the HTTP API
+    (docs/api.md); callbacks (docs/callbacks.md); wrapd's own links."""
 
     enabled: bool = key(flag, "Whether the daemon listens at all.", toml="true", default=True)
+    pages: bool = key(
+        flag,
+        "Whether it serves pages for people (docs/pages.md). They take a token, or a login by `wrapd web login`.",
+        toml="true",
+        default=True,
+    )
     listen: values.Listen = key(
         text(values.listen),
         "Address and port. Port 0 picks a free port and logs it. An address that other machines can reach "

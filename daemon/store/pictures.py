@@ -4,6 +4,7 @@ Owns both, one for each job. Their content is opaque here. Thumbnails are kept a
 are a hundred times larger, as long as there is room.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, select, update
@@ -53,6 +54,14 @@ class Pictures(TransactionPart):
         """Return the small copy of the job's picture; None if there is none."""
         row = self._connection.execute(_SMALL, {"of_job": job}).one_or_none()
         return None if row is None else plain_row(ThumbnailRow, row)
+
+    def small(self, jobs: Sequence[int]) -> set[int]:
+        """Return those of the jobs that have a small picture."""
+        return {
+            job
+            for part in chunks(jobs)
+            for job in self._connection.execute(select(_T.job).where(_T.job.in_(part))).scalars()
+        }
 
     def put(self, picture: PictureRow) -> None:
         """Store a picture, replacing the job's older one. Refuses (StoreRefused) a picture of more than 2 MiB, or

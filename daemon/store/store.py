@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from daemon.store.queue import DeliveryQueue
     from daemon.store.resend import Again
     from daemon.store.retention import Retention
+    from daemon.store.sessions import Sessions
     from daemon.store.tokens import Tokens
 
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class Transaction:
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
     pauses: "_Part[ProjectPauses]" = _Part("daemon.store.pauses", "ProjectPauses")
     tokens: "_Part[Tokens]" = _Part("daemon.store.tokens", "Tokens")
+    sessions: "_Part[Sessions]" = _Part("daemon.store.sessions", "Sessions")
     needs: "_Part[NeedRows]" = _Part("daemon.store.needs", "NeedRows")
     day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
     figures: "_Part[Figures]" = _Part("daemon.store.figures", "Figures")

@@ -448,27 +448,6 @@ PAUSES = Table(
     within("comment", 500),
 )
 
-# Tokens of the API. Of a token's secret only the SHA-256 is kept.
-TOKENS = Table(
-    "tokens",
-    METADATA,
-    Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("created_by", Text, nullable=False),
-    Column("expires_at", Moment),
-    Column("revoked_at", Moment),
-    Column("used_at", Moment),
-    CheckConstraint("scope IN ('read', 'write', 'admin')", name="scope_value"),
-    within("id", 16),
-    within("name", 64),
-    within("digest", 64),
-    within("created_by", 128),
-    Index("tokens_name", "name"),
-)
-
 # The service's last answer that changed a job's state, without secrets.
 ANSWERS = Table(
     "answers",

@@ -8,8 +8,8 @@ from sqlalchemy import Row, insert, select, update
 
 from daemon.domain.actions import Actor
 from daemon.domain.tokens import ApiScope, KnownToken, NewToken
+from daemon.store.access_tables import SESSIONS, TOKENS
 from daemon.store.mapping import TransactionPart
-from daemon.store.tables import TOKENS
 
 _T = TOKENS.c
 
@@ -50,8 +50,10 @@ class Tokens(TransactionPart):
         return [_token(row) for row in self._connection.execute(query)]
 
     def revoke(self, id: str, *, at: datetime) -> bool:  # noqa: A002 - as the row calls it
-        """Revoke a token. False if there is none that is not revoked."""
+        """Revoke a token, and end the sessions that began by it. False if there is none that is not revoked."""
         query = update(TOKENS).where(_T.id == id, _T.revoked_at.is_(None)).values(revoked_at=at)
+        of_it = update(SESSIONS).where(SESSIONS.c.token == id, SESSIONS.c.ended_at.is_(None)).values(ended_at=at)
+        self._connection.execute(of_it)
         return self._connection.execute(query).rowcount > 0
 
     def used(self, id: str, *, at: datetime) -> None:  # noqa: A002 - as the row calls it

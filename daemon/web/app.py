@@ -36,6 +36,10 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.pages import job as job_page
+from daemon.web.pages import jobs as jobs_page
+from daemon.web.pages import login
+from daemon.web.pages import overview as overview_page
 from daemon.web.tracking import MAX_BODY
 
 API = (
@@ -52,6 +56,8 @@ API = (
     *tokens.HANDLERS,
 )
 """The handlers of the API."""
+PAGES = (*overview_page.HANDLERS, *jobs_page.HANDLERS, *job_page.HANDLERS, *login.HANDLERS)
+"""Those of the pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +81,21 @@ def build_app(
     if context is not None:
         described = openapi.handler([*handlers, *API])
         api = Router("/", route_handlers=[described, *API], before_request=require_known_parameters)
-        made += [api, *callbacks.handlers(context), *links.handlers(context)]
+        made += [api, _pages(context), *callbacks.handlers(context), *links.handlers(context)]
+    keeper = Doorkeeper(context)
     app = Litestar(
         made,
-        guards=[Doorkeeper(context).admit],
-        dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
+        guards=[keeper.admit],
+        dependencies={
+            "context": Provide(lambda: context, sync_to_thread=False),
+            "keeper": Provide(lambda: keeper, sync_to_thread=False),
+        },
         exception_handlers={
             HttpError: lambda _, error: error.answer(),
             HTTPException: lambda _, error: _problem(error).answer(),
-            StoreError: lambda *_: HttpError(503, _BUSY, headers={"Retry-After": "5"}).answer(),
-            UnknownName: _refusal,
-            UsageFault: _refusal,
+            StoreError: lambda *_: _unavailable().answer(),
+            UnknownName: lambda _, error: _refused(error).answer(),
+            UsageFault: lambda _, error: _refused(error).answer(),
             Exception: _pass_on,
         },
         openapi_config=None,
@@ -93,6 +103,26 @@ def build_app(
         request_max_body_size=MAX_BODY,
     )
     return App(app, context)
+
+
+def _pages(context: WebContext) -> Router:
+    """The pages, whose errors are pages, too."""
+
+    def shown(request: ApiRequest, error: HttpError) -> Response[bytes]:
+        return login.show_error(request, context, error)
+
+    return Router(
+        "/",
+        route_handlers=PAGES,
+        include_in_schema=False,
+        exception_handlers={
+            HttpError: shown,
+            HTTPException: lambda request, error: shown(request, _problem(error)),
+            StoreError: lambda request, _: shown(request, _unavailable()),
+            UnknownName: lambda request, error: shown(request, _refused(error)),
+            UsageFault: lambda request, error: shown(request, _refused(error)),
+        },
+    )
 
 
 class ProbeAnswer(msgspec.Struct, kw_only=True):
@@ -152,9 +182,13 @@ def _wrong_values(error: ValidationException) -> HttpError:
     return HttpError(422, text, faults=faults)
 
 
-def _refusal(_: ApiRequest, error: WrapdError) -> Response[object]:
+def _refused(error: WrapdError) -> HttpError:
     """An expected error of a command: what it names does not exist, or it cannot be done."""
-    return HttpError(404 if isinstance(error, UnknownName) else 422, str(error)).answer()
+    return HttpError(404 if isinstance(error, UnknownName) else 422, str(error))
+
+
+def _unavailable() -> HttpError:
+    return HttpError(503, _BUSY, headers={"Retry-After": "5"})
 
 
 def _pass_on(_: ApiRequest, error: Exception) -> NoReturn:

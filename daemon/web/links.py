@@ -21,7 +21,7 @@ from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
-from daemon.web.pages import HEADERS, LinkPage, render
+from daemon.web.link_pages import HEADERS, LinkPage, render
 from daemon.web.visitors import Opened, Visitor, visitor
 
 RATE = 20.0

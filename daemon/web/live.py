@@ -352,9 +352,10 @@ def _missed(tx: Transaction, *, last: int | None, told: int | None) -> tuple[int
 
 
 def _revoked(tx: Transaction, keys: Collection[str]) -> set[str]:
-    """Those of the keys that are ids of revoked tokens."""
+    """Those of the keys that are ids of revoked tokens or ended sessions."""
     tokens = {key: tx.tokens.get(key) for key in keys}
-    return {key for key, token in tokens.items() if token is not None and token.revoked_at is not None}
+    revoked = {key for key, token in tokens.items() if token is not None and token.revoked_at is not None}
+    return revoked | tx.sessions.ended(list(keys))
 
 
 def _coalesced(rows: Iterable[ChangeRow], pending: Pending) -> Pending:

@@ -1,4 +1,8 @@
-"""Every route of the web server and who may use it. A route that is not listed here is refused to everyone."""
+"""Every route of the web server and who may use it. A route that is not listed here is refused to everyone.
+
+An API route takes a token, or to read also a session; a page takes a session, and to change something also the
+token of its form.
+"""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -16,7 +20,28 @@ class Access(Enum):
 OPEN, LOCAL = Access.OPEN, Access.LOCAL
 READ, WRITE, ADMIN = ApiScope
 
-ROUTES: Mapping[str, Mapping[str, Access | ApiScope]] = {
+Table = Mapping[str, Mapping[str, Access | ApiScope]]
+
+PAGES: Table = {
+    "/login": {"GET": OPEN, "POST": OPEN},
+    "/logout": {"POST": READ},
+    "/language": {"POST": OPEN},
+    "/static/{name}": {"GET": OPEN},
+    "/": {"GET": READ},
+    "/jobs": {"GET": READ},
+    "/jobs/{project}/{job_id}": {"GET": READ},
+    "/jobs/{project}/{job_id}/ask": {"POST": WRITE},
+    "/jobs/{project}/{job_id}/note": {"POST": WRITE},
+    "/jobs/{project}/{job_id}/mute": {"POST": WRITE},
+    "/jobs/{project}/{job_id}/unmute": {"POST": WRITE},
+    "/jobs/{project}/{job_id}/retry": {"POST": WRITE},
+    "/account": {"GET": READ},
+    "/account/sessions/{id}/end": {"POST": READ},
+    "/account/token/revoke": {"POST": READ},
+}
+"""The pages, and the forms on them."""
+ROUTES: Table = {
+    **PAGES,
     "/healthz": {"GET": OPEN},
     "/readyz": {"GET": OPEN},
     "/metrics": {"GET": LOCAL},

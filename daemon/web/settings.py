@@ -42,7 +42,7 @@ class WebSettings:
 
     `token` is the bearer token of the API (None: no API); `public_url` is the server's address from outside;
     `link_life` is how long a link to a video can be opened, in seconds; `hosts` are more names, in lower case,
-    under which requests are answered.
+    under which requests are answered; `pages` says whether there are pages for people.
     """
 
     host: str
@@ -52,6 +52,7 @@ class WebSettings:
     callbacks: Mapping[ProjectName, CallbackSettings] = field(default_factory=dict)
     link_life: float = 30 * 86400.0
     hosts: tuple[str, ...] = ()
+    pages: bool = True
 
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):

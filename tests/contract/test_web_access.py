@@ -14,8 +14,9 @@ from daemon.domain.tokens import RANDOM_BYTES, ApiScope
 from daemon.store import StoreBusy
 from daemon.web.access import USE_NOTED
 from daemon.web.bodies import PROBLEM
-from daemon.web.scopes import ROUTES
-from tests.support.web import NOW, TOKEN, Desk, desk
+from daemon.web.scopes import PAGES, ROUTES
+from tests.support.browsing import FORM, Browser, logged_in
+from tests.support.web import NOW, TOKEN, Answer, Desk, desk
 
 WHO = Actor("cli:ann")
 SCOPES = list(ApiScope)
@@ -63,9 +64,13 @@ async def test_the_matrix_of_routes_and_tokens(tmp_path: Path) -> None:
         wrong = [f"{texts[ApiScope.ADMIN][:-1]}x", "wrapd_" + "a" * 40, "x", TOKEN + "x", "wrapd_", "\xfc"]
         for method, path in routes(it):
             needed = ROUTES[path][method]
-            filled = path.replace("{project}", "main").replace("{id}", "1")
-            for part in ("{job_id}", "{name}", "{token}", "{secret}"):
-                filled = filled.replace(part, "none")
+            filled = filled_in(path)
+            if path in PAGES:
+                for text in (None, *wrong, expired, *texts.values(), TOKEN):
+                    sent = b"" if method == "POST" else None
+                    told = await it.ask(method, filled, token=text, headers=FORM, body=sent)
+                    assert to_login(told) == isinstance(needed, ApiScope), (method, path, text)
+                continue
             for text in (None, *wrong, expired, revoked):
                 told = await it.ask(method, filled, token=text)
                 if isinstance(needed, ApiScope):
@@ -79,6 +84,55 @@ async def test_the_matrix_of_routes_and_tokens(tmp_path: Path) -> None:
                 if isinstance(needed, ApiScope):
                     assert (told.status == 403) == (not scope.includes(needed)), (method, path, scope)
                     assert told.status != 401, (method, path, scope)
+
+
+def filled_in(path: str) -> str:
+    """A path of the router with names of what does not exist."""
+    filled = path.replace("{project}", "main").replace("{id}", "1")
+    for part in ("{job_id}", "{name}", "{token}", "{secret}"):
+        filled = filled.replace(part, "none")
+    return filled
+
+
+def to_login(told: Answer) -> bool:
+    """Whether the answer sends a browser without a session to the form."""
+    return told.status == 303 and told.headers["location"].startswith("/login")
+
+
+async def test_the_matrix_of_routes_and_sessions(tmp_path: Path) -> None:
+    """A session reads the API and the pages by its scope, and changes something only by a form with its token."""
+    async with desk(tmp_path) as it:
+        browsers = {scope: await logged_in(it, made(it, scope)) for scope in SCOPES}
+        ended, idle = await logged_in(it, TOKEN), await logged_in(it, TOKEN)
+        revoked = await logged_in(it, made(it, ApiScope.ADMIN, number=1))
+        expired = await logged_in(it, made(it, ApiScope.ADMIN, number=2, days=0.25))
+        kept = dict(ended.cookies)
+        await ended.send("/logout")
+        ended.cookies.update(kept)
+        it.store.write_now(lambda tx: revoke_token(tx, "admin-1", who=WHO, at=NOW))
+        for _ in range(2):
+            it.clock.advance(0.25 * 86400.0)
+            for browser in browsers.values():
+                assert (await browser.get("/account")).status == 200
+            await it.tasks.end(patience=10)
+        for method, path in routes(it):
+            needed = ROUTES[path][method]
+            if not isinstance(needed, ApiScope) or path == "/logout":
+                continue
+            for browser in (ended, idle, revoked, expired, Browser(it)):
+                told = await browser.ask(method, filled_in(path))
+                assert to_login(told) if path in PAGES else told.status == 401, (method, path)
+            for scope, browser in browsers.items():
+                unsigned = await browser.ask(method, filled_in(path), {"csrf": "x"})
+                if method != "GET":
+                    assert unsigned.status == (403 if path in PAGES else 401), (path, scope)
+                    if path not in PAGES:
+                        continue
+                signed = await browser.ask(method, filled_in(path), {"csrf": await browser.token()})
+                assert (signed.status == 403) == (not scope.includes(needed)), (method, path, scope)
+                assert not to_login(signed) or "revoke" in path, (method, path, scope)
+                if "revoke" in path:
+                    browsers[scope] = await logged_in(it, made(it, scope, number=9))
 
 
 async def test_a_route_without_an_entry_is_open_to_no_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +201,6 @@ async def test_a_database_that_cannot_be_read_is_no_refusal(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
         ("GET", "/api/v1/nothing", 404),
         ("GET", "/healthz/", 404),
         ("GET", "//healthz", 404),

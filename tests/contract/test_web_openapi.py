@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daemon.domain.tokens import ApiScope
-from daemon.web.scopes import ROUTES
+from daemon.web.scopes import PAGES, ROUTES
 from tests.contract.test_web_access import routes
 from tests.contract.test_web_api import dead
 from tests.contract.test_web_tracking import end
@@ -28,7 +28,7 @@ async def described(tmp_path: Path) -> Any:
         found = [
             (method, path)
             for method, path in routes(it)
-            if not path.startswith(("/v/", "/callbacks/"))  # for people and MetaStudio, not for tools
+            if path not in PAGES and not path.startswith(("/v/", "/callbacks/"))  # not for tools
         ]
         document = told.json()
         assert sorted((m.upper(), path) for path, each in document["paths"].items() for m in each) == sorted(found)

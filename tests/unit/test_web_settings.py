@@ -8,8 +8,8 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 from daemon.web import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
+from daemon.web.link_pages import LinkPage, prefers_chinese, render
 from daemon.web.links import TokenBucket, header_safe
-from daemon.web.pages import LinkPage, prefers_chinese, render
 from daemon.web.visitors import is_robot
 
 MAIN = ProjectName("main")

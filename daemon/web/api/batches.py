@@ -39,7 +39,7 @@ async def list_batches(
 
     def read(tx: Transaction) -> tuple[Page[BatchRow], list[views.Batch]]:
         page = tx.batches.page(project=only, after=after, limit=limit)
-        return page, _shown(tx, context, page.rows, now, most=MOST_ESTIMATED, beyond=_TOO_MANY_LISTED)
+        return page, shown_batches(tx, context, page.rows, now, most=MOST_ESTIMATED, beyond=_TOO_MANY_LISTED)
 
     page, items = await context.store.read_async(read)
     return page_answer(page, list(map(views.document, items)), given, now=now)
@@ -52,7 +52,7 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
 
     def read(tx: Transaction) -> list[views.Batch]:
         row = tx.batches.get(ProjectName(project), name)
-        return [] if row is None else _shown(tx, context, [row], now, most=MOST_OF_ONE, beyond=_TOO_MANY)
+        return [] if row is None else shown_batches(tx, context, [row], now, most=MOST_OF_ONE, beyond=_TOO_MANY)
 
     found = await context.store.read_async(read)
     if not found:
@@ -60,9 +60,16 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
     return answer(found[0])
 
 
-def _shown(
-    tx: Transaction, context: WebContext, rows: Iterable[BatchRow], now: datetime, *, most: int, beyond: str
+def shown_batches(
+    tx: Transaction,
+    context: WebContext,
+    rows: Iterable[BatchRow],
+    now: datetime,
+    *,
+    most: int = MOST_ESTIMATED,
+    beyond: str = _TOO_MANY_LISTED,
 ) -> list[views.Batch]:
+    """The views of these batches, with estimates for the first of them, up to `most` tracked jobs in all."""
     found, left = [], most
     for row in rows:
         tracked = row.jobs - row.ended

@@ -43,7 +43,7 @@ async def list_channels(context: Context) -> Response[object]:
 
     def read(tx: Transaction) -> list[views.ListedChannel]:
         counts = tx.deliveries.counts()
-        return [_view(tx, context, name, counts) for name in context.channels]
+        return [channel_view(tx, context, name, counts) for name in context.channels]
 
     found = await context.store.read_async(read)
     return whole_answer(list(map(views.document, found)), now=context.clock.now())
@@ -53,7 +53,9 @@ async def list_channels(context: Context) -> Response[object]:
 async def get_channel(name: FromPath[str], context: Context) -> Response[object]:
     """Return a channel."""
     wanted = _known(context, name)
-    return answer(await context.store.read_async(lambda tx: _view(tx, context, wanted, tx.deliveries.counts())))
+    return answer(
+        await context.store.read_async(lambda tx: channel_view(tx, context, wanted, tx.deliveries.counts()))
+    )
 
 
 @post(f"{_CHANNEL}/test", status_code=200, responses=answers(TestAnswer, "What became of it."))
@@ -84,12 +86,13 @@ def _known(context: WebContext, name: str) -> ChannelName:
     return ChannelName(name)
 
 
-def _view(
+def channel_view(
     tx: Transaction,
     context: WebContext,
     name: ChannelName,
     counts: Mapping[tuple[ChannelName, DeliveryStatus], int],
 ) -> views.ListedChannel:
+    """The view of a channel of the config; `counts` are those of all deliveries."""
     routing = context.routing or _NOWHERE
     return views.channel(name, context.channels[name], routing, counts, tx.outbox.held_since(name))
 

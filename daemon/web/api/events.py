@@ -7,6 +7,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 
+from daemon.domain.sessions import WebSession
 from daemon.domain.tokens import CONFIG_TOKEN, KnownToken
 from daemon.web.access import Context
 from daemon.web.bodies import ApiRequest, HttpError
@@ -39,12 +40,13 @@ async def stream_events(
     """Stream what changes: jobs, deliveries, channels, projects, mutes, and how much needs a person."""
     if request.scope["state"].get(HEAD, False):
         return Response(b"", media_type=_TYPE, headers=HEADERS)
-    token: KnownToken | None = request.user
+    user: KnownToken | WebSession | None = request.user
     key, expires_in = CONFIG_TOKEN, None
-    if token is not None:
-        key = token.id
-        if token.expires_at is not None:
-            expires_in = (token.expires_at - context.clock.now()).total_seconds()
+    if user is not None:
+        key = user.id
+        end = user.ends_at if isinstance(user, WebSession) else user.expires_at
+        if end is not None:
+            expires_in = (end - context.clock.now()).total_seconds()
     try:
         stream = await context.live.open(key, last_event_id, expires_in=expires_in)
     except TooManyStreams as error:

@@ -99,7 +99,7 @@ async def list_jobs(
         lambda tx: tx.jobs.page(limit=limit, after=after, sort=order, search=q, **fit)
     )
     now = context.clock.now()
-    items = [views.document(_view(context, row, now), without=URLS) for row in page.rows]
+    items = [views.document(job_view(context, row, now), without=URLS) for row in page.rows]
     return page_answer(page, items, given, now=now)
 
 
@@ -119,7 +119,9 @@ async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
 async def get_job(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
     """Return a job with its transitions, deliveries and actions."""
     now = context.clock.now()
-    job, told = await context.store.read_async(lambda tx: _story(tx, context, known_job(tx, project, job_id), now))
+    job, told = await context.store.read_async(
+        lambda tx: story_of(tx, context, known_job(tx, project, job_id), now)
+    )
     return _answer(context, job, told)
 
 
@@ -147,7 +149,7 @@ async def patch_job(
     def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
         row = _unchanged(known_job(tx, project, job_id), if_match)
         change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
-        return _story(tx, context, known_job(tx, project, job_id), now)
+        return story_of(tx, context, known_job(tx, project, job_id), now)
 
     job, told = await context.store.write(work)
     return _answer(context, job, told)
@@ -222,7 +224,8 @@ def _unchanged(row: JobRow, if_match: str | None) -> JobRow:
     return row
 
 
-def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
+def story_of(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
+    """The job, and everything that happened to it."""
     deliveries = sorted(tx.deliveries.list(job=row.id), key=lambda each: each.id)
     standing = tx.queue.standing(deliveries, now=now)
     at = views.Situation(standing=standing, now=now, moment=stamp, channels=context.channels)
@@ -237,14 +240,15 @@ def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> 
     return row, told
 
 
-def _view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
+def job_view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
+    """The view of a job, with what the daemon has learned."""
     kept = views.kept(row, context.projects)
     expected = views.outlook(kept, context.durations(), now=now)
     return views.job(kept, now=now, eta=expected.eta, eta_reason=expected.reason)
 
 
 def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:
-    job = _view(context, row, context.clock.now())
+    job = job_view(context, row, context.clock.now())
     return machine_answer(views.document(job) | views.document(told), headers={"ETag": _etag(row)})
 
 

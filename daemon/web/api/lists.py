@@ -62,9 +62,13 @@ def page_answer(
     page: Page[Any], items: Sequence[object], given: Mapping[str, object], *, now: datetime
 ) -> Response[object]:
     """A page of a list with these filters and this order, as of `now`."""
+    return machine_answer({"items": items, "next": cursor_after(page, given), "as_of": stamp(now)})
+
+
+def cursor_after(page: Page[Any], given: Mapping[str, object]) -> str | None:
+    """The cursor of the next page of a list with these filters; None if this is the last."""
     after = None if page.after is None else _Cursor(_mark(given), *page.after)
-    cursor = None if after is None else base64.urlsafe_b64encode(msgspec.json.encode(after)).decode()
-    return machine_answer({"items": items, "next": cursor, "as_of": stamp(now)})
+    return None if after is None else base64.urlsafe_b64encode(msgspec.json.encode(after)).decode()
 
 
 def whole_answer(items: Sequence[object], *, now: datetime) -> Response[object]:

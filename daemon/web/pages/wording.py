@@ -1,0 +1,296 @@
+"""What the pages say: the texts that a language must provide, and how times, lengths and names are written. Pure.
+
+The `{names}` of a text are the same in all languages; a test compares them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from urllib.parse import quote, urlsplit
+
+from daemon import views
+from daemon.domain.text import in_zone, offset
+
+_LONGEST = 3650 * 86400.0
+"""Seconds from which a length is not told exactly: numbers from outside can be anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """All texts of one language."""
+
+    date: str  # {day} {month} {time}
+    dated: str  # {year} {day} {month} {time}
+    months: tuple[str, ...]
+    units: tuple[str, str, str, str]  # day, hour, minute, second
+    moment: str  # a length below a second
+    ages: str  # a length that cannot be real
+
+    skip: str
+    sections: str
+    overview: str
+    jobs: str
+    account: str
+    as_of: str  # {time}
+    zone: str  # {zone}
+    live: str
+    reconnecting: str
+    paused: str
+    pause: str
+    go_on: str
+    changes: str  # {n}
+
+    login: str
+    login_token: str
+    login_hint: str
+    login_refused: str
+    login_once_hint: str
+    login_over: str
+    login_unsafe: str
+    logout: str
+    trouble: str
+    back: str
+
+    may: str  # {scope}
+    scopes: Mapping[str, str]
+    sessions: str
+    session: str
+    begun: str
+    last_seen: str
+    ends: str
+    this_session: str
+    end_session: str
+    token: str
+    token_hint: str
+    revoke_token: str
+    no_token: str
+    never: str
+
+    states: Mapping[str, str]
+    trackings: Mapping[str, str]
+    kinds: Mapping[str, str]
+    new: str
+
+    title_needs: str  # {n}
+    needs: str
+    needs_none: str
+    needs_more: str  # {n}
+    since: str  # {time}
+    until: str  # {time}
+    by_command: str
+    look: str
+    ask: str
+    seen: str
+    running: str
+    running_none: str
+    all_of_them: str  # {n}
+    range: str  # {median} {high}
+    range_short: str  # {median} {high}
+    no_range: str
+    today: str
+    today_hint: str
+    finished: str
+    failed: str
+    canceled: str
+    production: str
+    usual: str  # {length}
+    batches: str
+    batches_none: str
+    batch_of: str  # {ended} {jobs}
+    batch_end: str  # {median} {high}
+    itself: str
+    project: str
+    state: str
+    tracked: str
+    late: str
+    budget: str
+    feed: str
+    channel: str
+    sent: str
+    waiting: str
+    held: str
+    dead: str
+    filters: str
+    all_jobs: str
+    search: str
+    search_hint: str
+    any_project: str
+    batch: str
+    tag: str
+    apply: str
+    clear: str
+    as_table: str
+    as_wall: str
+    job: str
+    cover: str
+    ends_at: str
+    length: str
+    none_fit: str
+    none_yet: str
+    searched: str  # {n}
+    next_page: str
+    first_page: str
+    no_cover: str
+    watch: str
+    download: str
+    copy: str
+    copied: str
+    link: str
+    note: str
+    note_hint: str
+    keep: str
+    mute: str
+    mute_for: str
+    mute_why: str
+    unmute: str
+    muted_until: str  # {time} {why} {who}
+    timeline: str
+    timeline_hint: str  # {first} {last}
+    of_service: str
+    of_wrapd: str
+    of_chat: str
+    created: str
+    started: str
+    ended: str
+    alerts: str
+    alerts_none: str
+    attempts: str
+    retry: str
+    polling: str
+    never_polled: str
+    polls: str  # {n} {time}
+    next_poll: str  # {time}
+    details: str
+    id: str
+    kind: str
+    tags: str
+    reported: str
+    acts: str
+    done: Mapping[str, str]
+    chips: Mapping[str, str]
+    statuses: Mapping[str, str]
+    project_states: Mapping[str, str]
+    feeds: Mapping[str, str]
+    events: Mapping[str, str]
+    hours: Mapping[int, str]
+    need_texts: Mapping[str, str]  # by kind, in place of the sentence of `views.Need`, which is English
+    reasons: Mapping[str, str]  # why a job is asked about at that time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """Words one page for one reader, in their `zone`, as of `now`."""
+
+    texts: Texts
+    language: str
+    zone: tzinfo
+    now: datetime
+
+    def moment(self, at: str | datetime | None) -> str:
+        """A time, with the date unless it is today's, and with the year unless it is this one.
+
+        >>> from datetime import UTC
+        >>> from daemon.web.pages.english import ENGLISH
+        >>> word = Wording(texts=ENGLISH, language="en", zone=UTC, now=datetime(2026, 3, 1, 12, tzinfo=UTC))
+        >>> [word.moment(at) for at in ("2026-03-01T09:05:00Z", "2026-02-28T09:05:00Z", "2025-02-28T09:05:00Z")]
+        ['09:05', '28 Feb 09:05', '28 Feb 2025 09:05']
+        """
+        if at is None:
+            return "-"
+        local, today = in_zone(_read(at), self.zone), in_zone(self.now, self.zone)
+        if local.date() == today.date():
+            return f"{local:%H:%M}"
+        form = self.texts.date if local.year == today.year else self.texts.dated
+        return form.format(
+            day=local.day, month=self.texts.months[local.month - 1], year=local.year, time=f"{local:%H:%M}"
+        )
+
+    def second(self, at: str | datetime | None) -> str:
+        """A time to the second, with the date unless it is today's."""
+        shown = self.moment(at)
+        return shown if at is None else f"{shown}:{in_zone(_read(at), self.zone):%S}"
+
+    def clock(self) -> str:
+        """The time of the page, to the second."""
+        return f"{in_zone(self.now, self.zone):%H:%M:%S}"
+
+    def zone_name(self) -> str:
+        """The name of the reader's time zone, and its offset."""
+        name, shown = str(self.zone), offset(in_zone(self.now, self.zone))
+        return name if name == shown else f"{name}, {shown}"
+
+    def length(self, seconds: float | None) -> str:
+        """Seconds in their two largest units.
+
+        >>> from datetime import UTC
+        >>> from daemon.web.pages.english import ENGLISH
+        >>> word = Wording(texts=ENGLISH, language="en", zone=UTC, now=datetime(2026, 3, 1, 12, tzinfo=UTC))
+        >>> [word.length(seconds) for seconds in (0.2, 65, 3600, 90000, float("nan"), None)]
+        ['under 1 s', '1 min 5 s', '1 h', '1 d 1 h', 'over 10 years', '-']
+        """
+        if seconds is None:
+            return "-"
+        if not seconds < _LONGEST:
+            return self.texts.ages
+        left = round(seconds)
+        if left < 1:
+            return self.texts.moment
+        parts: list[str] = []
+        for size, unit in zip((86400, 3600, 60, 1), self.texts.units, strict=True):
+            if (number := left // size) or parts:
+                parts.append(f"{number} {unit}" if number else "")
+                left -= number * size
+            if len(parts) == 2:
+                break
+        return " ".join(filter(None, parts))
+
+    def kind(self, kind: str) -> str:
+        """The name of a kind; an unknown one as it is."""
+        return self.texts.kinds.get(kind, kind)
+
+    def state(self, job: views.Job) -> str:
+        """How a job is, in a word or two; an unknown state as the service names it."""
+        if job.tracking in self.texts.trackings:
+            return self.texts.trackings[job.tracking]
+        return self.texts.new if job.state is None else self.texts.states.get(job.state, job.state)
+
+
+def tone(job: views.Job) -> str:
+    """Which of the marks a job's state gets: wait, run, done, part, stop, bad or held."""
+    if job.tracking in ("lost", "expired"):
+        return "bad"
+    return "stop" if job.tracking == "stopped" else _TONES.get(job.state or "", "wait")
+
+
+_TONES = {
+    "PROCESSING": "run",
+    "SUCCEED": "done",
+    "PARTIAL_SUCCEED": "part",
+    "FAILED": "bad",
+    "CANCELED": "stop",
+    "BLOCK": "held",
+}
+
+
+def to_https(url: str | None) -> str | None:
+    """The link, if a page may lead there: by https, to a host.
+
+    >>> [to_https(url) for url in ("https://a.example/x", "http://a.example", "javascript:alert(1)", "https:")]
+    ['https://a.example/x', None, None, None]
+    """
+    if url is None or not url.isprintable():
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return url if parts.scheme == "https" and parts.hostname else None
+
+
+def job_path(project: str, job_id: str) -> str:
+    """The address of a job's page."""
+    return f"/jobs/{quote(project, safe='')}/{quote(job_id, safe='')}"
+
+
+def _read(at: str | datetime) -> datetime:
+    return at if isinstance(at, datetime) else datetime.fromisoformat(at)

@@ -2,8 +2,8 @@
 
 An alert is sent once under its key. So the alerts that were sent after the backup are copied into it as sent: the
 jobs are asked about again, their ends are recorded again, and the alerts of these are there already. Whatever was
-revoked stays revoked. Row ids, which are parts of keys, go on where they had got to, and clients that follow the
-changes have to read everything again. All else stays as it was when the backup was made.
+revoked stays revoked, and people log in anew. Row ids, which are parts of keys, go on where they had got to, and
+clients that follow the changes have to read everything again. All else stays as it was when the backup was made.
 
 Owns these statements. They run on a connection with the replaced database as `main`, and the restored one attached
 as `restored`; nothing in `main` is changed.
@@ -59,6 +59,7 @@ _REVOKED = """
 UPDATE restored.{table} AS now SET revoked_at = was.revoked_at FROM main.{table} AS was
 WHERE was.id = now.id AND was.revoked_at IS NOT NULL AND now.revoked_at IS NULL
 """
+_LOG_OUT = ("DELETE FROM restored.sessions", "DELETE FROM restored.logins")
 _UNUSED = """
 INSERT INTO restored.sqlite_sequence (name, seq) SELECT name, 0 FROM restored.sqlite_master
 WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%' AND name NOT IN (SELECT name FROM restored.sqlite_sequence)
@@ -90,9 +91,12 @@ class SinceBackup:
 
 
 def carry_over(connection: sqlite3.Connection) -> SinceBackup | None:
-    """Take over what was sent and revoked. None if `main` is not a later or earlier state of the same database, or
+    """Take over what was sent and revoked, and end all sessions. None if `main` is not a later or earlier state of the same database, or
     is damaged: then what waits to be sent is marked as a possible repeat. Raises sqlite3.Error if `restored`
     cannot be written."""
+    with _transaction(connection):
+        for statement in _LOG_OUT:
+            connection.execute(statement)
     try:
         with _transaction(connection):
             since = _known(connection)

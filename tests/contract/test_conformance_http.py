@@ -4,14 +4,14 @@ before the next try, the operator's alert. No alert is lost, and none is repeate
 Additional rows cover what a service means by the body of a 200.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from daemon.notify.services import SERVICES as KNOWN
 from daemon.notify.services import base
-from tests.support.conformance import Post, check
+from tests.support.conformance import Post, Sends, check
 from tests.support.outcomes import Row, dead, held, retry, sent, unknown
 from tests.support.services import SERVICES, Stand, pointed
 from tests.support.webhook import Answer, ok_json
@@ -28,7 +28,7 @@ ANSWERS: Mapping[str, list[Answer]] = {
     "500": [Answer(status=500)],
     "redirect": [Answer(status=302, headers={"Location": _AWAY})],
     "hang": [Answer(hang=True)],
-    "drip-head": [Answer(drip_headers=0.05, headers={"X-Filler": "x" * 200})],
+    "drip-head": [Answer(drip_headers=0.05, headers={"X-Filler": "x" * 20_000})],
     "reset": [Answer(reset=True)],
 }
 """The answers programmed for the channel of each case."""
@@ -58,7 +58,8 @@ BY_STATUS: Mapping[str, Row] = {"drip": sent(), "huge": sent(), "page": sent()}
 
 def _answers(service: str) -> dict[str, list[Answer]]:
     accepted = SERVICES[service].accepts.body
-    long = accepted[:-1] + b" " * 200 + accepted[-1:] if accepted.startswith(b"{") else accepted + b" " * 200
+    pad = b" " * 20_000
+    long = accepted[:-1] + pad + accepted[-1:] if accepted.startswith(b"{") else accepted + pad
     huge = b'{"pad":"' + b"x" * 8_000_000 + b'",' + accepted[1:]
     found = {
         **ANSWERS,
@@ -91,8 +92,14 @@ async def test_every_answer_of(service: str, tmp_path: Path) -> None:
         for case, answers in _answers(service).items():
             stand.program(case, *answers)
         urls = {case: stand.url(case) for case in table(service)}
-        post = Post(bodies=lambda case: [each.body for each in stand.of(case)], mend=stand.forget)
-        await check(tmp_path, urls, table(service), post)
+        sends = Sends()
+        hangs: dict[str, Callable[[], bool]] = {
+            "hang": lambda: bool(stand.of("hang")),
+            "drip-head": lambda: bool(stand.of("drip-head")),
+            "drip": lambda: bool(stand.of("drip")) and len(set(sends.reading)) == 1,
+        }
+        post = Post(bodies=lambda case: [each.body for each in stand.of(case)], mend=stand.forget, hangs=hangs)
+        await check(tmp_path, urls, table(service), post, sends)
     assert stand.complaints == []
     assert "elsewhere" not in {each.path for each in stand.requests}
 

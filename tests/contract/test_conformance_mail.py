@@ -13,7 +13,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Hold, Sent
 from tests.support.alerts import message
-from tests.support.conformance import Post, check
+from tests.support.conformance import Post, Sends, check
 from tests.support.dispatching import rig
 from tests.support.outcomes import Row, dead, held, retry, sent, unknown
 from tests.support.services import TLS
@@ -82,7 +82,8 @@ async def test_every_answer_of_a_mail_server(tmp_path: Path) -> None:
 
         urls = {case: server.url(case) for case, server in servers.items()}
         table = {case: row for case, (_, row) in TABLE.items()}
-        await check(tmp_path, urls, table, Post(bodies=bodies, mend=mend))
+        hangs = {case: servers[case].hung.is_set for case in ("no-greeting", "hang", "drip")}
+        await check(tmp_path, urls, table, Post(bodies=bodies, mend=mend, hangs=hangs), Sends())
         assert all(mail.encrypted for server in servers.values() for mail in server.taken), (
             "nothing went without TLS"
         )

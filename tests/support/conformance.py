@@ -1,11 +1,13 @@
 """Sends one alert to many channels of one service, each of which answers differently, and checks each outcome.
 
 Uses the real dispatcher, store and channels over real sockets, in time that the test moves. All cases of a service
-run at once, each on its own channel, so that all hangs together cost the time of one.
+run at once, each on its own channel. A send may take as long as the machine does; those that hang are ended when
+all of them do, by the daemon's own call for the end of a send's time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +15,14 @@ import pytest
 
 from daemon.notify import NotifySettings
 from daemon.notify.outbox import ChannelPlan
+from daemon.notify.transport import bounded
 from daemon.store import AttemptOutcome, DeliveryRow
-from tests.support.dispatching import Rig, rig
+from tests.support.dispatching import PATIENCE, Rig, rig
+from tests.support.live import until
 from tests.support.outcomes import DEAD, HELD, SENT, Row
 from tests.support.services import TLS
 from tests.support.webhook import Received, Webhook
 
-TIMEOUT = 0.8
-"""Timeout of a send in seconds, which is the cost of a hang."""
 OPERATORS = "operators"
 UNHURRIED = ChannelPlan(max_per_minute=6000)
 """Keeps services that count all cases together (ntfy: by visitor) from delaying any."""
@@ -41,25 +43,76 @@ NEXT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """How a test observes a service: the bodies of the requests received for a case, and how to fix all faults."""
+    """How a test observes a service: the bodies of the requests received for a case, how to fix all faults, and
+    whether each of the cases that hang has come that far."""
 
     bodies: Callable[[str], list[bytes]]
     mend: Callable[[], None]
+    hangs: Mapping[str, Callable[[], bool]]
 
 
-async def check(folder: Path, urls: Mapping[str, str], table: Mapping[str, Row], post: Post) -> None:
+class Sends:
+    """The sends on the wire, in place of the thread that ends each when its time is over."""
+
+    def __init__(self) -> None:
+        self._all: list[bounded.Watch] = []
+        self._read = bounded._read
+        self.reading: list[bounded.Watch] = []
+        """Those that have read an answer's headers, and read its body."""
+
+    @contextmanager
+    def within(self, _seconds: float, call: Callable[[], None]) -> Iterator[None]:
+        """Replaces `bounded.Deadlines.within`."""
+        watch: bounded.Watch = getattr(call, "__self__")  # noqa: B009 - a plain callable has none
+        self._all.append(watch)
+        try:
+            yield
+        finally:
+            self._all.remove(watch)
+
+    def read(self, response: object) -> tuple[bytes, bool]:
+        """Replaces `bounded._read`."""
+        watch = bounded.current_watch()
+        assert watch is not None
+        self.reading.append(watch)
+        try:
+            return self._read(response)
+        finally:
+            self.reading.remove(watch)
+
+    async def end(self, hangs: Mapping[str, Callable[[], bool]]) -> None:
+        """Wait until only the cases that hang are on the wire, and end their time."""
+
+        on_the_wire: set[bounded.Watch] = set()
+
+        def all_hang() -> bool:
+            nonlocal on_the_wire
+            if not all(hung() for hung in hangs.values()):
+                return False
+            on_the_wire = set(self._all)  # as many as hang: these, and no other that has just begun
+            return len(on_the_wire) == len(hangs)
+
+        await asyncio.to_thread(until, f"only {', '.join(hangs)} are on the wire", all_hang, pace=0.01)
+        for watch in on_the_wire:
+            watch._left = 0.0
+            watch._expire()
+
+
+async def check(folder: Path, urls: Mapping[str, str], table: Mapping[str, Row], post: Post, sends: Sends) -> None:
     """Send one alert to each case's channel and compare everything that follows with the table."""
     assert set(urls) == set(table)
     with ExitStack() as stack:
         operators = stack.enter_context(Webhook())
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))  # for smtplib
+        patch.setattr(bounded, "_DEADLINES", sends)
+        patch.setattr(bounded, "_read", sends.read)
         channels = {**urls, OPERATORS: operators.url()}
-        settings = NotifySettings(send_timeout=TIMEOUT)
+        settings = NotifySettings(send_timeout=PATIENCE)
         plans = dict.fromkeys(urls, UNHURRIED)
         async with rig(folder, channels, operators=[OPERATORS], settings=settings, plans=plans) as one:
             await one.job_ends(channels=urls)
-            await one.turn()
+            await asyncio.gather(one.turn(), sends.end(post.hangs))
             _compare_first_tries(one, table, post)
             _compare_what_operators_heard(operators, table)
             heard = len(operators.requests)

@@ -63,6 +63,8 @@ class MailServer:
         """The number of conversations so far."""
         self.conversations: list[str] = []
         """The recipient of each mail begun (an empty string for a conversation that named none)."""
+        self.hung = threading.Event()
+        """Set once a conversation hangs or drips."""
         self.over = threading.Event()
         self.lock = threading.Condition()
         self._programs: defaultdict[str, deque[Fault]] = defaultdict(deque)
@@ -269,9 +271,11 @@ class _Conversation:
             return usual[0] in "23"
         match self.fault.reply:
             case "hang":
+                self.server.hung.set()
                 self.server.over.wait(30)
                 raise _Ended
             case "drip":
+                self.server.hung.set()
                 while not self.server.over.wait(0.05):
                     self.connection.sendall(b"2")
                 raise _Ended

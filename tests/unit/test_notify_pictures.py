@@ -390,20 +390,27 @@ def a_picture(kind: str, size: tuple[int, int], mode: str = "RGB", **more: Any) 
 
 
 @pytest.mark.parametrize(
-    ("data", "size"),
+    ("picture", "size"),
     [
-        (a_picture("JPEG", (1920, 1080)), (320, 180)),
-        (a_picture("PNG", (1080, 1920)), (180, 320)),
-        (a_picture("PNG", (64, 64), "P"), (64, 64)),
-        (a_picture("PNG", (640, 640), "RGBA"), (320, 320)),
-        (a_picture("GIF", (640, 10)), (320, 5)),
-        (a_picture("WEBP", (640, 320)), (320, 160)),
-        (a_picture("JPEG", (640, 320), "CMYK"), (320, 160)),
-        (a_picture("JPEG", (8000, 4000)), (320, 160)),  # decoded at an eighth
-        (a_picture("JPEG", (640, 320), exif=_TURNED), (160, 320)),
+        (("JPEG", (1920, 1080)), (320, 180)),
+        (("PNG", (1080, 1920)), (180, 320)),
+        (("PNG", (64, 64), "P"), (64, 64)),
+        (("PNG", (640, 640), "RGBA"), (320, 320)),
+        (("GIF", (640, 10)), (320, 5)),
+        (("WEBP", (640, 320)), (320, 160)),
+        (("JPEG", (640, 320), "CMYK"), (320, 160)),
+        (("JPEG", (8000, 4000)), (320, 160)),  # decoded at an eighth
     ],
 )
-def test_a_thumbnail_is_small_and_upright(data: bytes, size: tuple[int, int]) -> None:
+def test_a_thumbnail_is_small_and_upright(picture: tuple[Any, ...], size: tuple[int, int]) -> None:
+    _has_a_thumbnail(a_picture(*picture), size)
+
+
+def test_a_thumbnail_is_turned_as_the_picture_says() -> None:
+    _has_a_thumbnail(a_picture("JPEG", (640, 320), exif=_TURNED), (160, 320))
+
+
+def _has_a_thumbnail(data: bytes, size: tuple[int, int]) -> None:
     small = thumbnail(data)
     assert small is not None
     assert (small.width, small.height) == size
@@ -412,18 +419,15 @@ def test_a_thumbnail_is_small_and_upright(data: bytes, size: tuple[int, int]) ->
     assert max(size) <= MOST_SIDE
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        PNG,
-        b"",
-        a_picture("JPEG", (640, 320))[:700],
-        a_picture("BMP", (64, 64)),
-        a_picture("PNG", (4001, MOST_DECODED // 4000), "1"),
-    ],
-)
-def test_what_cannot_be_scaled_has_no_thumbnail(data: bytes) -> None:
+@pytest.mark.parametrize("data", [PNG, b""])
+def test_what_is_no_picture_has_no_thumbnail(data: bytes) -> None:
     assert thumbnail(data) is None
+
+
+def test_what_cannot_be_scaled_has_no_thumbnail() -> None:
+    assert thumbnail(a_picture("JPEG", (640, 320))[:700]) is None
+    assert thumbnail(a_picture("BMP", (64, 64))) is None
+    assert thumbnail(a_picture("PNG", (4001, MOST_DECODED // 4000), "1")) is None
 
 
 async def test_a_cover_has_its_thumbnail(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import JobId
+from daemon.domain.sessions import Login, WebSession
 from daemon.domain.tokens import ApiScope, new_token
 from daemon.errors import AlreadyRunning, DatabaseFault, DatabaseUnusable, UsageFault
 from daemon.store import AttemptOutcome, Outcome, Store, Transaction, backup
@@ -102,6 +103,22 @@ def test_the_backup_is_in_place_and_the_old_one_beside_it(database: Path) -> Non
     with opened(database) as store:
         assert [job.job_id for job in store.read(lambda tx: tx.jobs.list())] == ["ended", "runs"]
     assert (done.jobs, done.alerts) == (1, 1)
+
+
+@pytest.mark.parametrize("old", ["whole", "gone"])
+def test_people_log_in_anew(database: Path, tmp_path: Path, old: str) -> None:
+    times = {"created_at": NOW, "seen_at": NOW, "until": later(3600)}
+    session = WebSession(id="one", name="desk", scope=ApiScope.READ, digest="d1", **times)
+    login = Login(digest="d2", name="desk", scope=ApiScope.READ, expires_at=later(600))
+    with opened(database) as store:
+        store.write_now(lambda tx: (tx.sessions.add(session), tx.sessions.add_login(login, at=NOW)))
+    backup(url_of(database), tmp_path / "with.db")
+    if old == "gone":
+        database.unlink()
+    put_back(database, tmp_path / "with.db")
+    counts = "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM logins)"
+    assert rows(tmp_path / "with.db", counts) == [(1, 1)]
+    assert rows(database, counts) == [(0, 0)]
 
 
 def test_a_relative_path_will_do(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

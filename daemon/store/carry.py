@@ -91,9 +91,9 @@ class SinceBackup:
 
 
 def carry_over(connection: sqlite3.Connection) -> SinceBackup | None:
-    """Take over what was sent and revoked, and end all sessions. None if `main` is not a later or earlier state of the same database, or
-    is damaged: then what waits to be sent is marked as a possible repeat. Raises sqlite3.Error if `restored`
-    cannot be written."""
+    """Take over what was sent and revoked, and end all sessions. None if `main` is not a later or earlier state of
+    the same database, or is damaged: then what waits to be sent is marked as a possible repeat. Raises
+    sqlite3.Error if `restored` cannot be written."""
     with _transaction(connection):
         for statement in _LOG_OUT:
             connection.execute(statement)

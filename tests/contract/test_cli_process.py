@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, main
+from daemon.cli import CLOSED_OUTPUT, INTERRUPTED
 from daemon.errors import Exit
 from tests.support.cli_runner import CONFIG, Runner
 from tests.support.live import until
@@ -51,14 +51,6 @@ def run(
         timeout=120,
         **{"capture_output": True, **options},
     )
-
-
-def called(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, bytes, bytes]:
-    """Return status, output and errors of the same command in this process, which is quicker."""
-    capsys.readouterr()
-    status = main(args)
-    out, err = capsys.readouterr()
-    return status, out.encode(), err.encode()
 
 
 def on_terminal(home: Path, *args: str, columns: int = 80, env: dict[str, str] | None = None) -> str:
@@ -208,15 +200,11 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
     assert b"Traceback" not in err
 
 
-def test_faults_are_one_message_each_and_no_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first two and the last as processes, the others as the same call in this one."""
-    monkeypatch.chdir(tmp_path)
+def test_faults_are_one_message_each_and_no_traceback(tmp_path: Path) -> None:
     cases = [
         (("jobs",), Exit.CONFIG, b"there is no config at wrapd.toml; create one with `wrapd config init`"),
-        (("trak", "a"), Exit.USAGE, b"There is no command 'trak'. Did you mean 'track'?"),
         (("--config", "x.toml", "jobs"), Exit.CONFIG, b"there is no config at x.toml"),
+        (("trak", "a"), Exit.USAGE, b"There is no command 'trak'. Did you mean 'track'?"),
         (("\x1b[31m",), Exit.USAGE, b"There is no command"),
         (("jobs", "--nope"), Exit.USAGE, b"No such option"),
         (("track",), Exit.USAGE, b"which jobs?"),
@@ -226,17 +214,13 @@ def test_faults_are_one_message_each_and_no_traceback(
         (("sim", "--speed", "inf"), Exit.USAGE, b"--speed"),
         (("demo", "--speed", "-inf"), Exit.USAGE, b"--speed"),
     ]
-    for number, (args, status, says) in enumerate(cases, 1):
-        if number in {1, 2, len(cases)}:
-            ended = run(tmp_path, *args)
-            found, out, err = ended.returncode, ended.stdout, ended.stderr
-        else:
-            found, out, err = called(capsys, *args)
-        assert (found, out) == (status, b"")
-        assert err.startswith(b"wrapd: ")
-        assert says in err
-        assert b"Traceback" not in err
-        assert b"\x1b" not in err
+    for args, status, says in cases:
+        ended = run(tmp_path, *args)
+        assert (ended.returncode, ended.stdout) == (status, b"")
+        assert ended.stderr.startswith(b"wrapd: ")
+        assert says in ended.stderr
+        assert b"Traceback" not in ended.stderr
+        assert b"\x1b" not in ended.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -247,26 +231,19 @@ def test_the_config_is_named_by_the_environment(home: Path, tmp_path_factory: py
     assert not list(elsewhere.iterdir())
 
 
-def test_version_and_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_and_help(tmp_path: Path) -> None:
     ended = run(tmp_path, "--version")
     assert (ended.returncode, ended.stdout.decode().split()) == (0, ["wrapd,", "version", daemon.__version__])
-    ended = run(tmp_path, "jobs", "--help")
-    assert (ended.returncode, ended.stdout.startswith(b"Usage: wrapd")) == (0, True)
-    for args in (("--help",), ("-h",), ("deliveries", "retry", "-h")):
-        status, out, _ = called(capsys, *args)
-        assert (status, out.startswith(b"Usage: wrapd")) == (0, True)
+    for args in (("--help",), ("-h",), ("jobs", "--help"), ("deliveries", "retry", "-h")):
+        ended = run(tmp_path, *args)
+        assert (ended.returncode, ended.stdout.startswith(b"Usage: wrapd")) == (0, True)
 
 
-def test_a_command_line_without_a_command_gets_the_help_and_the_status_of_a_wrong_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ended, asked = run(tmp_path), run(tmp_path, "--help")
-    assert (ended.returncode, ended.stdout, asked.returncode) == (Exit.USAGE, b"", 0)
-    assert ended.stderr == asked.stdout
-    for name in ("db", "config"):
-        (status, out, err), (helped, shown, _) = called(capsys, name), called(capsys, name, "--help")
-        assert (status, out, helped) == (Exit.USAGE, b"", 0)
-        assert err == shown
+def test_a_command_line_without_a_command_gets_the_help_and_the_status_of_a_wrong_one(tmp_path: Path) -> None:
+    for args in ((), ("db",), ("config",)):
+        ended, asked = run(tmp_path, *args), run(tmp_path, *args, "--help")
+        assert (ended.returncode, ended.stdout, asked.returncode) == (Exit.USAGE, b"", 0)
+        assert ended.stderr == asked.stdout
 
 
 def test_a_missing_config_names_every_place_and_what_to_do(tmp_path: Path) -> None:

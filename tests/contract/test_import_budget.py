@@ -47,7 +47,8 @@ QUICK = {"", "version", "completion", "jobs", "show", "track", "deliveries", "co
 ROWS: dict[str, tuple[str, set[str]]] = {
     "": ("--help", set()),
     "version": ("--version", set()),
-    "web": ("web login", STORE),
+    "web": ("web --help", LOGS),
+    "web login": ("web login", STORE),
     "run": ("run --help", SERVER),
     "demo": ("demo --help", SERVER),
     "track": ("track job-1", STORE),

@@ -8,7 +8,7 @@ import pytest
 
 from daemon import views
 from daemon.domain.jobs import Asset, Tracking
-from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Transaction, to_stamp
 from daemon.web.bodies import PROBLEM
 from tests.contract.test_web_tracking import end
 from tests.support.store import A, B
@@ -132,7 +132,9 @@ async def test_a_job_that_somebody_else_changed_is_changed_only_by_who_has_seen_
     async with desk(tmp_path) as it:
         row, path = it.track("j-1", label="Old"), "jobs/main/j-1"
         read = (await ask(it, "GET", path)).headers["etag"]
-        look = Bookkeeping(job=row, last_polled_at=NOW, next_poll_at=NOW, polls=3, last_error=None)
+        look = Bookkeeping(
+            job=row, last_polled_at=to_stamp(NOW), next_poll_at=to_stamp(NOW), polls=3, last_error=None
+        )
         it.store.write_now(lambda tx: tx.jobs.checkpoint([look]))
         assert (await ask(it, "GET", path)).headers["etag"] == read, "a poll is no change"
         done = await ask(it, "PATCH", path, {"note": "mine"}, If_Match=read)

@@ -13,7 +13,7 @@ from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
 from daemon.store import Jobs, Store, TrackResult
-from daemon.watch import watcher
+from daemon.watch import stored
 from daemon.watch.learning import Learning
 from daemon.watch.watcher import Watcher
 from tests.support.feeding import told_ends
@@ -119,12 +119,12 @@ async def test_a_job_that_cannot_be_taken_up_keeps_no_other_from_it(
             await it.run(5.0)
             for each in tuple(it.poller.agenda):
                 it.poller.agenda.drop(each.job_id)
-        whole = watcher._watched
+        whole = stored._watched
 
-        def watched(row: Any, *more: Any) -> Any:
-            return broken() if row.job_id == bad else whole(row, *more)
+        def watched(row: int, job_id: str, *more: Any) -> Any:
+            return broken() if job_id == bad else whole(row, job_id, *more)
 
-        monkeypatch.setattr(watcher, "_watched", watched)
+        monkeypatch.setattr(stored, "_watched", watched)
         if at_start:
             assert await it.watcher.load() == 1
         else:

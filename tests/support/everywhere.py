@@ -22,7 +22,7 @@ class Names:
     def filled(self, route: str) -> str:
         """The path of a route. Raises KeyError for a placeholder that is not known here."""
         parts = route.split("/")
-        named = {"batches": self.batch, "channels": self.channel, "projects": self.project, "tokens": "none"}
+        named = {"batches": self.batch, "channels": self.channel, "projects": self.project, "static": "wrapd.css"}
         values = {
             "{project}": self.project,
             "{job_id}": self.job_id,
@@ -30,10 +30,9 @@ class Names:
             "{token}": self.link,
             "{secret}": "wrong",
         }
-        return "/".join(
-            (named[parts[3]] if part == "{name}" else values[part]) if part.startswith("{") else part
-            for part in parts
-        )
+        if "{name}" in parts:
+            values["{name}"] = named[next(part for part in parts if part in named)]
+        return "/".join(values[part] if part.startswith("{") else part for part in parts)
 
 
 def reads(names: Names) -> Iterator[tuple[str, str]]:

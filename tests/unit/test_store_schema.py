@@ -43,6 +43,8 @@ ACTION = {"at": 1, "who": "cli:ann", "what": "track"}
 MUTE = {"scope": "job", "subject": "j", "started_at": 1, "until": 2, "who": "cli:ann"}
 PAUSE = {"project": "p", "at": 1, "who": "cli:ann"}
 TOKEN = {"id": "a", "name": "n", "digest": "d", "scope": "read", "created_at": 1, "created_by": "cli:ann"}
+SESSION = {"id": "a", "digest": "d", "name": "n", "scope": "read", "created_at": 1, "seen_at": 1, "until": 2}
+LOGIN = {"digest": "d", "name": "n", "scope": "read", "expires_at": 1}
 ANSWER = {"job": 1, "at": 1, "body": "{}"}
 THUMBNAIL = {"job": 1, "data": b"x", "width": 1, "height": 1}
 LOOK = {"job": 1, "polls": 1}
@@ -226,6 +228,16 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("tokens", {**TOKEN, "digest": ""}, "digest_length"),
         ("tokens", {**TOKEN, "scope": "root"}, "scope_value"),
         ("tokens", {**TOKEN, "created_by": ""}, "created_by_length"),
+        ("sessions", {**SESSION, "id": ""}, "id_length"),
+        ("sessions", {**SESSION, "digest": ""}, "digest_length"),
+        ("sessions", {**SESSION, "name": ""}, "name_length"),
+        ("sessions", {**SESSION, "proof": ""}, "proof_length"),
+        ("sessions", {**SESSION, "scope": "root"}, "scope_value"),
+        ("sessions", {**SESSION, "token": "a", "proof": "p"}, "token_or_proof"),
+        ("sessions", {**SESSION, "token": "none"}, "FOREIGN KEY"),
+        ("logins", {**LOGIN, "digest": ""}, "digest_length"),
+        ("logins", {**LOGIN, "name": ""}, "name_length"),
+        ("logins", {**LOGIN, "scope": "root"}, "scope_value"),
         ("answers", {**ANSWER, "body": "x" * 16385}, "body_length"),
         ("thumbnails", {**THUMBNAIL, "data": b""}, "data_length"),
         ("thumbnails", {**THUMBNAIL, "width": 0}, "size_counts"),

@@ -66,7 +66,8 @@ def watched_of_all(
             if its_project != project or its_kind != kind_name:
                 project, kind_name, tracked = its_project, its_kind, -1
                 kind, life = KINDS.get(kind_name), lives.get(project)
-                add = found[project, kind is not None and kind.listed].append
+                if kind is not None and life is not None:
+                    add = found[project, kind.listed].append
             if kind is None or life is None:
                 strays[project, kind_name] += 1
                 continue

@@ -136,15 +136,15 @@ class Watcher:
     def _take_page(
         self, page: ActivePage, projects: Collection[ProjectName], strays: Counter[tuple[str, str]]
     ) -> int:
-        """Take up jobs of these projects, most of them by a short way: nothing has to be decided about ordinary
-        ones. Returns how many."""
+        """Take up jobs of these projects, unless one has left while the page was read. Most are taken up by a
+        short way: nothing has to be decided about ordinary ones. Returns how many."""
         moment, count = Instant(self._clock), 0
+        lives = {name: self._pollers[name].life for name in projects if name in self._pollers}
         for row in page.others:
-            if row.project not in projects or row.kind not in KINDS:
+            if row.project not in lives or row.kind not in KINDS:
                 strays[row.project, row.kind] += 1
             elif self._is_watched(row) or self._safely(partial(self._take, moment=moment), row):
                 count += 1
-        lives = {name: self._pollers[name].life for name in projects}
         jobs = watched_of_all(page.rows, moment, lives, strays, self._broken)
         for (project, listed), each in jobs.items():
             self._pollers[project].agenda.add_all(each, moment.now, singly=not listed)

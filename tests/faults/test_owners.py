@@ -13,7 +13,7 @@ from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
 from daemon.store import Jobs, Store, TrackResult
-from daemon.watch import stored
+from daemon.watch import stored, watcher
 from daemon.watch.learning import Learning
 from daemon.watch.watcher import Watcher
 from tests.support.feeding import told_ends
@@ -131,6 +131,52 @@ async def test_a_job_that_cannot_be_taken_up_keeps_no_other_from_it(
             await it.watcher.take_changes()
         assert defects(it) == 1
         await ends(it, good)
+
+
+async def known(it: Rig, count: int) -> list[str]:
+    """Return the ids of jobs that a start would take up by the shorter way, and that are not watched now."""
+    jobs = it.sim.create_jobs(timeline=[("PROCESSING", 1e6)], count=count)
+    for job in jobs:
+        it.track(job)
+    await it.watcher.take_changes()
+    await it.run(5.0)
+    for job in jobs:
+        it.poller.agenda.drop(job)
+    return list(jobs)
+
+
+@pytest.mark.parametrize("change", ["project = 'old'", "kind = 'hologram'"])
+@pytest.mark.parametrize("stray", [0, 1], ids=["first", "last"])
+async def test_a_start_leaves_a_job_of_another_project_or_kind_alone(
+    tmp_path: Path, change: str, stray: int
+) -> None:
+    async with rig(tmp_path) as it:
+        jobs = await known(it, 2)
+        it.store.write_now(
+            lambda tx: tx.jobs._connection.exec_driver_sql(
+                f"UPDATE jobs SET {change} WHERE job_id = ?",
+                (jobs[stray],),
+            )
+        )
+        assert await it.watcher.load() == 1
+        assert [each.job_id for each in it.poller.agenda] == [jobs[1 - stray]]
+        await ends(it, jobs[1 - stray])
+
+
+async def test_a_project_that_leaves_while_its_jobs_are_loaded_ends_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path) as it:
+        await known(it, 2)
+        page, pollers = watcher._page_of_active, it.watcher._pollers
+
+        def leaving(*arguments: Any, **more: Any) -> Any:
+            pollers.clear()
+            return page(*arguments, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(watcher, "_page_of_active", leaving)
+            assert await it.watcher.load() == 0
 
 
 @pytest.mark.parametrize("where", [(Learning, "_running"), (Jobs, "finished")])

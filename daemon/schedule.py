@@ -61,7 +61,9 @@ class _Scheduler(AsyncIOScheduler):  # type: ignore[misc]
         super().__init__(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True})
         self._check_clock = guard
 
-    def _process_jobs(self) -> float:
+    def _process_jobs(self) -> float | None:
+        if not self.running:  # a wake-up that was under way when it was shut down
+            return None
         self._check_clock()
         wait: float | None = super()._process_jobs()
         return GUARD_INTERVAL if wait is None else min(wait + _EARLY / 2, GUARD_INTERVAL)

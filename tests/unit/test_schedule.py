@@ -172,3 +172,15 @@ async def test_ticks_that_are_due_together_share_one_wake_up() -> None:
         await one.times(one.ran + 20)
         await two.times(20)
         assert len(wake_ups) <= 0.75 * (one.ran + two.ran - before)
+
+
+async def test_a_wake_up_that_is_under_way_at_the_stop_breaks_nothing() -> None:
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+    it = Schedule(SystemClock())
+    it.start()
+    await it.stop()
+    it._scheduler.wakeup()  # as the timer does that is due in the same turn of the loop
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not broken

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -366,6 +367,24 @@ async def test_a_step_of_the_wall_clock_stalls_nothing(tmp_path: Path, hook: Web
         one.clock.step_wall(step)
         for _ in range(3):
             await one.later(300)
+        assert one.statuses("a") == [SENT]
+
+
+async def test_an_alert_written_after_a_step_is_sent_at_once_on_a_busy_machine(
+    tmp_path: Path, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, {"a": hook.url()}) as one:
+        one.clock.step_wall(3000)
+        await one.job_ends("job-1")
+        write = Store.write
+
+        def late(store: Store, work: Any) -> Any:
+            """As if the writer had been busy for so long."""
+            one.clock.advance(5)
+            return write(store, work)
+
+        monkeypatch.setattr(Store, "write", late)
+        await one.turn()
         assert one.statuses("a") == [SENT]
 
 

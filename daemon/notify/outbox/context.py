@@ -69,10 +69,11 @@ class Keeper:
 
     async def _move(self, step: float) -> None:
         """Shift waiting deliveries by a step of the wall clock, so that their remaining waits are unchanged."""
-        window = self.clock.monotonic() - self.clock.agreed() + _MARGIN
+        agreed = self.clock.agreed()
 
         def work(tx: Transaction) -> None:
             self.clock.accept(step)  # inside the transaction, so that the next writer plans by the new time
+            window = self.clock.monotonic() - agreed + _MARGIN  # here: on a busy machine it may have waited
             tx.outbox.move_times(step, now=self.clock.now(), window=window, routing=self.routing)
 
         try:

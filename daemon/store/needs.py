@@ -17,6 +17,7 @@ from daemon.domain.states import State
 from daemon.store import assets, lists, paging
 from daemon.store.jobs import Jobs
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort
+from daemon.store.looks import JOB_ROWS
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, watch_rows
 from daemon.store.memory import Statuses
 from daemon.store.mutes import Mutes
@@ -122,7 +123,7 @@ class NeedRows(TransactionPart):
         found = {
             row.id: job_row(row)
             for part in chunks(row.id for row, _ in late)
-            for row in self._connection.execute(select(JOBS).where(JOBS.c.id.in_(part)))
+            for row in self._connection.execute(JOB_ROWS.where(JOBS.c.id.in_(part)))
         }
         return [(found[row.id], since) for row, since in late]
 

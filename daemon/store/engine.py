@@ -76,15 +76,20 @@ def create_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def is_ours(path: Path) -> bool:
-    """Return whether a file is a database with wrapd's mark. Opens it without SQLite. False if it cannot be
-    read."""
+def application_id(path: Path) -> int | None:
+    """Return the mark in the header of a database; 0 if it has none. Opens it without SQLite. None if the file is
+    no database or cannot be read."""
     try:
         with path.open("rb") as file:
             header = file.read(72)
     except OSError:
-        return False
-    return header.startswith(MAGIC) and int.from_bytes(header[68:72], "big") == APPLICATION_ID
+        return None
+    return int.from_bytes(header[68:72], "big") if header.startswith(MAGIC) else None
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is a database with wrapd's mark. False if it cannot be read."""
+    return application_id(path) == APPLICATION_ID
 
 
 def open_file(path: Path, *, mode: str = "rw") -> sqlite3.Connection:

@@ -20,7 +20,15 @@ from pathlib import Path
 from daemon.errors import DatabaseFault, DatabaseUnusable, UsageFault
 from daemon.store import carry
 from daemon.store.backups import STAMP
-from daemon.store.engine import BUSY_SECONDS, MAGIC, database_path, is_ours, open_file, require_folder
+from daemon.store.engine import (
+    APPLICATION_ID,
+    BUSY_SECONDS,
+    application_id,
+    database_path,
+    is_ours,
+    open_file,
+    require_folder,
+)
 from daemon.store.errors import StoreBusy, from_sqlite, from_system
 from daemon.store.health import copy, create_new, damages, place, reading, sync
 from daemon.store.lock import DaemonLock
@@ -104,10 +112,8 @@ def require_backup(file: Path, database: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if file.samefile(database):
             raise UsageFault(f"{file}: is the database itself; give the file of a backup")
-    with contextlib.suppress(FileNotFoundError), database.open("rb") as old:
-        header = old.read(72)
-        if header.startswith(MAGIC) and not is_ours(database) and int.from_bytes(header[68:72], "big") != 0:
-            raise DatabaseUnusable(f"{database}: belongs to another program; choose another file in database.url")
+    if application_id(database) not in {None, 0, APPLICATION_ID}:
+        raise DatabaseUnusable(f"{database}: belongs to another program; choose another file in database.url")
 
 
 def _sweep(database: Path, part: Path) -> None:

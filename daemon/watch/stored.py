@@ -102,8 +102,8 @@ def _watched(  # noqa: PLR0917 - by position, which is faster
         since = at
     start = None
     if state == _PROCESSING:
-        start = since
-        if started is not None and is_credible(started, created, in_state):
+        start = since  # one number, 24 bytes less: most begin to be produced as they enter the state
+        if started is not None and started != in_state and is_credible(started, created, in_state):
             start = started / 1e6 - ahead
     watched = _new(Watched)
     reported_at = None if reported is None else reported / 1e6

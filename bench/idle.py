@@ -48,7 +48,7 @@ class Run:
 RUNS = {
     "none": Run(0, web=True, settle=20, switches=3.0, cpu=0.2),
     "none-bare": Run(0, web=False, settle=20, switches=3.0, cpu=0.2),
-    "ten": Run(10, web=True, settle=40, memory=85.0),
+    "ten": Run(10, web=True, settle=40, memory=90.0),
     "ten-bare": Run(10, web=False, settle=40, memory=78.0),
     "10,000": Run(10_000, web=True, settle=180, cpu=0.7),
 }

@@ -20,6 +20,7 @@ import asyncio
 import gc
 import json
 import mmap
+import os
 import random
 import shutil
 import sqlite3
@@ -46,8 +47,8 @@ PHASES = {
     "refit": "production times are learned anew",
     "stop": "the stop",
 }
-_WARM = 2 << 30
-"""Bytes."""
+_WARM = 4 << 30
+"""Bytes at most."""
 ABOUT = f"""
 The daemon without its web server, in a process of its own, {ENDS:g} ends a second. Memory and CPU of the start are
 compared with those of the same daemon with one job. Memory is measured after every job was queried once; with the
@@ -106,7 +107,6 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """All figures by name."""
     figures = {}
-    _warm()
     with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as temporary:
         folder, sizes = Path(temporary), (1, options.jobs)
         starts: dict[int, list[float]] = {size: [] for size in sizes}
@@ -187,6 +187,7 @@ def _measured(
     for old in folder.glob("wrapd.db*"):
         old.unlink()
     shutil.copy(path, copy)
+    _warm()
     with _service() as url, (folder / "wrapd.log").open("w") as log:
         order = {"url": url, "database": str(copy), "rate": rate or options.rate}
         done = subprocess.run(
@@ -204,10 +205,13 @@ def _measured(
 
 
 def _warm() -> None:
-    """Touch more memory than any daemon will need, and let it go. On a fresh virtual machine the first touch of a
-    page, which is its host's to provide, takes 12 us instead of 1 us: a pause of 100 ms where a table grows."""
-    with mmap.mmap(-1, _WARM) as memory:
-        for page in range(0, _WARM, mmap.PAGESIZE):
+    """Touch more memory than the daemon will need, and let it go. On a virtual machine the first touch of a page,
+    which is its host's to provide, takes 12 µs instead of 1 µs: a pause of 100 ms where a table of all jobs
+    grows."""
+    available = os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE
+    size = min(_WARM, available // 2)
+    with mmap.mmap(-1, size) as memory:
+        for page in range(0, size, mmap.PAGESIZE):
             memory[page] = 1
 
 

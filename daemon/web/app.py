@@ -36,9 +36,9 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.pages import engine, login
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
-from daemon.web.pages import login
 from daemon.web.pages import overview as overview_page
 from daemon.web.tracking import MAX_BODY
 
@@ -111,9 +111,13 @@ def _pages(context: WebContext) -> Router:
     def shown(request: ApiRequest, error: HttpError) -> Response[bytes]:
         return login.show_error(request, context, error)
 
+    async def make_ready(_: ApiRequest) -> None:
+        await engine.make_ready()
+
     return Router(
         "/",
         route_handlers=PAGES,
+        before_request=make_ready,
         include_in_schema=False,
         exception_handlers={
             HttpError: shown,

@@ -188,3 +188,10 @@ def test_the_tab_key_loads_no_command(folder: Path) -> None:
     assert {each for each in modules if each.startswith("daemon")} <= {
         *("daemon", "daemon.errors", "daemon.cli", "daemon.cli.__main__")
     }
+
+
+def test_the_templates_of_the_pages_come_with_the_first_page() -> None:
+    """They take 10 MiB, and many a daemon is never looked at."""
+    program = "import sys, daemon.web.app; print('jinja2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"

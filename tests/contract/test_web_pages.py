@@ -5,11 +5,11 @@ import gzip
 import re
 import string
 from collections.abc import Iterator
-from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from daemon.commands.tokens import create_token
 from daemon.domain.tokens import ApiScope

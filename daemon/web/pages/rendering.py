@@ -1,8 +1,5 @@
-"""Makes pages of templates, with their headers, and serves their style sheet and module.
-
-Owns the template engine. What is shown is escaped and on one line, whoever wrote it. A page says nothing to other
-hosts and runs nothing of theirs.
-"""
+"""Makes pages of templates, with their headers, and serves their style sheet and module. A page says nothing to
+other hosts and runs nothing of theirs."""
 
 import gzip
 import hashlib
@@ -13,18 +10,17 @@ from pathlib import Path
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from daemon.domain.sessions import WebSession, form_token
-from daemon.domain.text import clean
 from daemon.domain.tokens import ApiScope
 from daemon.web.access import FORM_TOKEN
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.link_pages import prefers_chinese
 from daemon.web.pages.chinese import CHINESE
+from daemon.web.pages.engine import render
 from daemon.web.pages.english import ENGLISH
 from daemon.web.pages.wording import Texts, Wording
 from daemon.web.sessions import session_secret
@@ -46,35 +42,9 @@ _WORTH = 1024
 """Bytes from which a page is compressed."""
 
 
-def _shown(value: object) -> object:
-    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-_ENGINE = Environment(
-    loader=FileSystemLoader(_FOLDER / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=_shown,
-    auto_reload=False,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def _coded(text: str) -> Markup:
-    """A text with what is between backticks as code."""
-    parts = [escape(part) for part in text.split("`")]
-    return Markup().join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
-
-
-_ENGINE.filters["coded"] = _coded
-
-
 def _load() -> dict[str, tuple[bytes, bytes, str]]:
-    """Read the static files, each with its compressed form and a mark of its content; and all templates. A daemon
-    must not read them later, when the files may be those of another version."""
-    for name in _ENGINE.list_templates():
-        _ENGINE.get_template(name)
+    """Read the static files, each with its compressed form and a mark of its content. A daemon must not read them
+    later, when the files may be those of another version."""
     found = {}
     for path in sorted((_FOLDER / "static").iterdir()):
         data = path.read_bytes()
@@ -89,9 +59,6 @@ _STATIC = _load()
 def static_url(name: str) -> str:
     """The address of a static file; it changes with the content."""
     return f"/static/{name}?v={_STATIC[name][2]}"
-
-
-_ENGINE.globals["static"] = static_url
 
 
 def static_answer(request: ApiRequest, name: str) -> Response[bytes] | None:
@@ -132,7 +99,9 @@ def page(
     secret = session_secret(request, context.settings) or ""
     wording = wording_of(request, context)
     field = Markup('<input type="hidden" name="{}" value="{}">')
-    text = _ENGINE.get_template(template).render(
+    text = render(
+        template,
+        static=static_url,
         t=wording.texts,
         w=wording,
         session=session,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from urllib.parse import quote, urlsplit
 
+from msgspec import Struct
+
 from daemon import views
 from daemon.domain.text import in_zone, offset
 
@@ -15,8 +17,7 @@ _LONGEST = 3650 * 86400.0
 """Seconds from which a length is not told exactly: numbers from outside can be anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
+class Texts(Struct, frozen=True, kw_only=True):
     """All texts of one language."""
 
     date: str  # {day} {month} {time}

@@ -12,10 +12,10 @@ from urllib.parse import urlencode
 from litestar import Response, get
 from litestar.params import FromPath, QueryParameter
 
+from daemon import views
 from daemon.domain.shares import BatchShare, cover_number
 from daemon.store import BatchRow, JobRow, JobSort, Page, Place, StoreError, Transaction
 from daemon.web.access import Context
-from daemon.web.api.jobs import job_view
 from daemon.web.api.kept import SMALL, picture_answer
 from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
@@ -80,7 +80,7 @@ async def get_share(
         headers=_HEADERS,
         wording=w,
         batch=found.batch,
-        videos=[_video(context, w, row, token, found.covers) for row in found.jobs.rows],
+        videos=[_video(w, row, token, found.covers) for row in found.jobs.rows],
         token=token,
         until=share.expires_at,
         again=_url(token, lang=lang, after=after),
@@ -123,8 +123,8 @@ def _read(tx: Transaction, share: BatchShare, after: Place | None) -> SharedRows
     )
 
 
-def _video(context: WebContext, w: Wording, row: JobRow, token: str, covers: set[int]) -> SharedVideo:
-    job = job_view(context, row, w.now)
+def _video(w: Wording, row: JobRow, token: str, covers: set[int]) -> SharedVideo:
+    job = views.job(row, now=w.now, eta=None)
     cover = cover_number(token, row.id) if row.id in covers else None
     return SharedVideo(name=job.label or job.name, state=w.state(job), tone=tone(job), cover=cover)
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -241,6 +242,21 @@ async def test_without_a_public_address_or_without_pages(tmp_path: Path) -> None
         told = await it.ask("POST", API, token=TOKEN, body={})
         assert (told.status, "web.pages" in told.json()["detail"]) == (422, True)
         assert (await it.ask("GET", "/share/" + "A" * 43)).status == 404
+
+
+async def test_under_a_path_of_a_proxy(tmp_path: Path) -> None:
+    """Everything that the page loads, and where it leads, is below the path too."""
+    async with desk(tmp_path, public_url=f"{PUBLIC}/video") as it:
+        fill(it, [f"{NAMES[n % 12]} {n}" for n in range(WALL + 1)])
+        url = (await made(it))["url"]
+        assert url.startswith(f"{PUBLIC}/video/share/")
+        page = (await it.ask("GET", url.removeprefix(f"{PUBLIC}/video"))).body.decode()
+        links = {value for _, name, value in Reader(page).attributes if name in LEADING}
+        assert len(links) > 40
+        for link in links:
+            whole_url = urljoin(url, link)
+            assert whole_url.startswith(f"{PUBLIC}/video/"), link
+            assert (await it.ask("GET", whole_url.removeprefix(f"{PUBLIC}/video"))).status == 200, link
 
 
 async def test_a_long_batch_and_hostile_names(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class Texts:
     share_end: str
     shared: str
     shared_once: str
-    days: Mapping[int, str]
+    share_days: Mapping[int, str]
     share_ends: str  # {time}
     share_closed: str
     share_gone: str

@@ -176,7 +176,7 @@ def routes(port: int, found: Found, names: Names, token: str) -> None:
     """Read every route of the web server, and try to change everything without a right to it."""
     for route, path in reads(names):
         said = ask(port, "GET", path, token=token)
-        assert said[:1] in b"23" or route.endswith(("/cover", "/answer")), (route, said)
+        assert said[:1] in b"23" or route.endswith(("/cover", "/cover/{n}", "/answer")), (route, said)
         if route == "/api/v1/events":
             assert b"event: job" in said
         found.keep(f"GET {route}", said)
@@ -363,8 +363,16 @@ def test_no_secret_gets_out(simulator: LiveSim, tmp_path: Path) -> None:
         pages(port, found, jobs["main"], own, callbacks)
         delivery = daemon.json("deliveries")[0]["id"]
         link = own[0].rpartition("/")[2]
+        told = ask(port, "POST", "/api/v1/batches/main/b-1/share", {}, token)
+        share = json.loads(told.partition(b"\n")[2])["url"].rpartition("/")[2]
         names = Names(
-            project="main", job_id=jobs["main"], batch="b-1", channel="hook", delivery=delivery, link=link
+            project="main",
+            job_id=jobs["main"],
+            batch="b-1",
+            channel="hook",
+            delivery=delivery,
+            link=link,
+            share=share,
         )
         routes(port, found, names, token)
         tokens = {link.rpartition("/")[2] for link in own}
@@ -386,6 +394,7 @@ def test_no_secret_gets_out(simulator: LiveSim, tmp_path: Path) -> None:
         **{f"token {number}": token for number, token in enumerate(sorted(tokens))},
         "script": script_text(0, 2000)[:40],
         "created token": token[14:],
+        "share": share,
         "callback path": callbacks["token"].rpartition("/")[2],
     }
     check(found, secrets, _must_be_stored)
@@ -402,6 +411,8 @@ def _told(hook: Webhook) -> str:
 
 
 def _must_be_stored(secret: str, place: str) -> bool:
+    if secret == "share":
+        return place == "GET /share/{token}"  # in the addresses of its covers
     if place == "messages":
         return secret.startswith(("signature", "token "))
     if secret.startswith("signature"):

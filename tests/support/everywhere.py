@@ -18,6 +18,8 @@ class Names:
     delivery: int
     link: str
     """The token of wrapd's own link to the job's video."""
+    share: str
+    """The secret of a share of the batch."""
 
     def filled(self, route: str) -> str:
         """The path of a route. Raises KeyError for a placeholder that is not known here."""
@@ -27,7 +29,8 @@ class Names:
             "{project}": self.project,
             "{job_id}": self.job_id,
             "{id}": str(self.delivery),
-            "{token}": self.link,
+            "{token}": self.share if "share" in parts else self.link,
+            "{n}": "1",
             "{secret}": "wrong",
         }
         if "{name}" in parts:

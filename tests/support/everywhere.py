@@ -18,6 +18,10 @@ class Names:
     delivery: int
     link: str
     """The token of wrapd's own link to the job's video."""
+    share: str = "none"
+    """The token of a share of the batch."""
+    cover: str = "1"
+    """The number of a cover on the page of the share."""
 
     def filled(self, route: str) -> str:
         """The path of a route. Raises KeyError for a placeholder that is not known here."""
@@ -27,8 +31,9 @@ class Names:
             "{project}": self.project,
             "{job_id}": self.job_id,
             "{id}": str(self.delivery),
-            "{token}": self.link,
+            "{token}": self.share if "share" in parts else self.link,
             "{secret}": "wrong",
+            "{n}": self.cover,
         }
         if "{name}" in parts:
             values["{name}"] = named[next(part for part in parts if part in named)]

@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 from PIL import Image
 from playwright.async_api import BrowserContext, Page, async_playwright
 
-from daemon.domain.jobs import ChannelName
+from daemon.commands import set_note
+from daemon.domain.jobs import ChannelName, JobId, Tracking
 from daemon.domain.routing import routing
 from daemon.notify.message.compose import MessageContext, compose_digest
 from daemon.notify.services.feishu import card
@@ -28,7 +29,7 @@ from daemon.store import AttemptOutcome, Outcome, Transaction
 from daemon.web.scopes import PAGES
 from tests.support.chromium import log_in
 from tests.support.programs import need
-from tests.support.scene import FULL, fill
+from tests.support.scene import FULL, WHO, fill
 from tests.support.web import MAIN, NOW, TOKEN, Desk, desk
 
 IMAGES = Path(__file__).parent / "images"
@@ -36,8 +37,8 @@ WIDTH, HEIGHT, SHARP = 1180, 820, 1.5
 """Of the window, in pixels of the page, and how many of the picture each is."""
 ZONE = "Asia/Shanghai"
 EDITORS, PRODUCERS = ChannelName("editors"), ChannelName("producers")
-DONE = f"{1:032x}"
-"""A job of the scene that has succeeded."""
+DONE, FAILED = f"{1:032x}", f"{2:032x}"
+"""Jobs of the scene: one that has succeeded, and one that has failed."""
 _COLOURS = {"green": "#34a853", "red": "#e0493d", "orange": "#e88a1a", "blue": "#3370ff"}
 _CARD_STYLE = """
 body { margin: 0; padding: 28px; background: #f2f3f5; font: 15px/1.55 system-ui, sans-serif; color: #1f2329; }
@@ -74,7 +75,7 @@ async def main() -> None:
 
 async def pages(context: BrowserContext, own: str) -> None:
     page = await context.new_page()
-    await log_in(page, own, TOKEN)
+    await log_in(page, own, TOKEN)  # from the next page on, the server knows the time zone
     batch = f"/batches/{MAIN}/{FULL.replace(' ', '%20')}"
     wall = batch if "/batches/{project}/{name}" in PAGES else f"/jobs?view=wall&batch={FULL.replace(' ', '+')}"
     for name, path in (("overview", "/"), ("batch", wall), ("job", f"/jobs/{MAIN}/{DONE}")):
@@ -144,7 +145,13 @@ def _seed(tx: Transaction) -> None:
         while (claimed := tx.outbox.claim(channel, now=NOW)) is not None:
             at = claimed.delivery.due_at + timedelta(seconds=3)
             tx.outbox.finish(claimed, Outcome(kind=AttemptOutcome.SENT, reason="HTTP 200", status_code=200), at=at)
-    [row] = [row for row in tx.jobs.list() if row.job_id == DONE]
+    for row in tx.jobs.list(tracking=Tracking.FINISHED):
+        made = tx.links.of_job(row.id, token=f"Xk3vQ2m9Rt7LpA4c{row.id:02}HdWz8sYbNe", at=NOW, life=30 * 86400.0)
+        assert made is not None
+        tx.links.clicked(made.id, NOW)
+    [failed] = tx.jobs.find(JobId(FAILED), MAIN)
+    set_note(tx, [failed.id], None, who=WHO, at=NOW)
+    [row] = tx.jobs.find(JobId(DONE), MAIN)
     full = tx.pictures.get(row.id)
     assert full is not None
     tx.pictures.put(replace(full, data=cover_png(1), content_type="image/png"))

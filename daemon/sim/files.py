@@ -57,7 +57,7 @@ def _figure(number: int) -> list[tuple[float, float, float, float, Colour]]:
         behind,
         (x, 236.0, 24.0, 60.0, shade),
         (x, 402.0, 150.0, 152.0, clothes),
-        (x, 262.0, 26.0, 22.0, shade),
+        (x, 254.0, 36.0, 17.0, shade),
         (x, 150.0, 52.0, 66.0, face),
         (x - 8, 92.0, 50.0, 26.0, hair),
     ]

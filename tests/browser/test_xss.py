@@ -116,7 +116,8 @@ async def check(page: Page, own: str, path: str) -> None:
 async def test_no_text_and_no_link_of_others_runs_or_leads_away(tmp_path: Path) -> None:
     port, cast = free_port(), list(answers())
     refusal = ok_json({"message": INJECTIONS[0], "error": INJECTIONS[1]}, status=400)
-    with LiveSim(show_rate=100.0) as sim, Webhook(default=refusal) as hook:
+    with LiveSim(show_rate=100.0) as sim, Webhook() as hook:
+        hook.program(*[refusal, refusal, Answer()] * 20)  # a channel that refuses everything is held instead
         sim.do(lambda it: [it.answer(job, body) for job, _, body in cast])
         polling = QUICK + 'feed = "off"\n[log]\nformat = "json"\n'
         with LiveDaemon(tmp_path, sim.project() + to(hook) + web(port) + polling) as daemon:

@@ -98,10 +98,10 @@ def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str,
         at = NOW - timedelta(minutes=9 + number)
         tx.jobs.track(wanted, at=at)
         job = tx.jobs.find(job_id, MAIN)[0].id
-        _move(tx, job, None, "WAITING", at, routing=routing)
+        _move(tx, job, None, "WAITING", at, born=at, routing=routing)
         state = STATES[number % len(STATES)]
         if state != "WAITING":
-            _move(tx, job, "WAITING", "PROCESSING", at + timedelta(minutes=1), routing=routing)
+            _move(tx, job, "WAITING", "PROCESSING", at + timedelta(minutes=1), born=at, routing=routing)
         if state not in ("WAITING", "PROCESSING"):
             _move(
                 tx,
@@ -109,6 +109,7 @@ def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str,
                 "PROCESSING",
                 state,
                 at + timedelta(minutes=7),
+                born=at,
                 name=foreign or name,
                 foreign=foreign,
                 url=url,
@@ -131,20 +132,21 @@ def _move(
     after: str,
     at: datetime,
     *,
+    born: datetime | None = None,
     name: str = "",
     foreign: str = "",
     url: str = "",
     routing: Routing = BOTH,
 ) -> None:
-    failed = after == "FAILED"
+    failed, born = after == "FAILED", born or at
     asset = Asset(
         asset_name=name or None, cover_url=url or None, preview_url=url or None, download_url=url or None
     )
     seen = Observation(
         state=after,
         asset=Asset() if failed else asset,
-        created_at=at - timedelta(minutes=1),
-        started_at=None if after == "WAITING" else at,
+        created_at=born - timedelta(seconds=30),
+        started_at=None if after == "WAITING" else born + timedelta(seconds=40),
         duration=None if failed or not url else 93.0,
         error_code="MSS.0042" if failed else None,
         error_msg=(foreign or "the avatar's licence has ended") if failed else None,

@@ -1,7 +1,7 @@
 """Takes the pictures of README's pages, docs/images/*.webp, in Chromium: `make screenshots`.
 
-The pages are served by wrapd's own server from a made-up database; nothing in them is drawn by hand. The card is the
-payload that wrapd sends to a Feishu bot, drawn by this script as Feishu draws such cards, and says so.
+The pages are served by wrapd's own server from a made-up database; nothing in them is drawn by hand. The card is
+the payload that wrapd sends to a Feishu bot, drawn by this script as Feishu draws such cards, and says so.
 """
 
 import asyncio
@@ -112,7 +112,7 @@ def _element(of: Mapping[str, Any]) -> str:
     if of["tag"] == "note":
         return f'<div class="note">{"<br>".join(map(_words, of["elements"]))}</div>'
     if "fields" in of:
-        cells = (f'<div{"" if e["is_short"] else " class=long"}>{_words(e["text"])}</div>' for e in of["fields"])
+        cells = (f"<div{'' if e['is_short'] else ' class=long'}>{_words(e['text'])}</div>" for e in of["fields"])
         return f'<div class="fields">{"".join(cells)}</div>'
     return f"<div>{_words(of['text'])}</div>"
 

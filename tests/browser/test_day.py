@@ -10,7 +10,7 @@ from tests.e2e.test_web_live import free_port, of, web
 from tests.support.chromium import Watched, active_content, chromium
 from tests.support.live import FAST, LiveDaemon, LiveSim, to, until
 from tests.support.visits import is_served
-from tests.support.webhook import Answer, Webhook, ok_json
+from tests.support.webhook import Webhook, ok_json
 
 pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(300)]
 

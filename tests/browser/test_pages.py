@@ -1,5 +1,5 @@
-"""Every page of the router in Debian's Chromium: accessibility, widths, without JavaScript, silence; and pictures of
-each for people to look at."""
+"""Every page of the router in Debian's Chromium: accessibility, widths, without JavaScript, silence; and pictures
+of each for people to look at."""
 
 import asyncio
 import os
@@ -43,7 +43,9 @@ async def test_every_page_is_silent_and_runs_nothing_of_its_own(tmp_path: Path) 
                 assert [each for each in await active_content(page) if not OUT.match(each)] == [], path
             watched.check()
             await page.evaluate("open('https://elsewhere.example')")
-            await page.evaluate("document.body.insertAdjacentHTML('beforeend', '<a href=\"javascript:x()\">x</a>')")
+            await page.evaluate(
+                "document.body.insertAdjacentHTML('beforeend', '<a href=\"javascript:x()\">x</a>')"
+            )
             assert watched.said, "a planted call is told"
             assert await active_content(page), "a planted link is found"
             with pytest.raises(AssertionError):
@@ -95,7 +97,9 @@ async def test_nothing_is_wider_than_the_screen_whatever_the_names(tmp_path: Pat
                 if (found := await width_of(page)) > width:
                     wide[path] = found
             assert wide == {}
-            errors = [text for text in watched.said if "404" not in text]  # the console tells of that page's status
+            errors = [
+                text for text in watched.said if "404" not in text
+            ]  # the console tells of that page's status
             assert (errors, watched.foreign) == ([], [])
 
 
@@ -146,6 +150,7 @@ async def test_a_page_without_a_sample_is_told(tmp_path: Path, monkeypatch: pyte
     async with desk(tmp_path) as it:
         sample, browser = await whole_scene(it), await logged_in(it, TOKEN)
         for route, reason in (("/jobs/{other}", "new placeholder"), ("/new", "give QUERIES")):
-            with monkeypatch.context() as patch, pytest.raises(pytest.fail.Exception, match=reason):
+            with monkeypatch.context() as patch:
                 patch.setitem(PAGES, route, {"GET": ApiScope.READ})  # type: ignore[arg-type]
-                await visits(browser, sample)
+                with pytest.raises(pytest.fail.Exception, match=reason):
+                    await visits(browser, sample)

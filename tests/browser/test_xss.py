@@ -1,5 +1,5 @@
 """Hostile names and links in every text field of the API document, as the service answers with them, and wherever
-else others can put a text: polled by a real daemon, then read on every page. Nothing of them runs or leads away."""
+others can put a text: polled by a real daemon, then read on every page. Nothing of them runs or leads away."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ LINKS = (
 INJECTIONS = (
     "'\"><img src=x onerror=alert(1)>",
     '<iframe srcdoc="<script>parent.alert(1)</script>"></iframe>',
-    '<svg><a xlink:href="javascript:alert(1)"><text y=20>x</text></a><animate attributeName=href values=javascript:x>',
+    '<svg><a xlink:href="javascript:alert(1)"><text>x</text></a><animate attributeName=href values=javascript:x>',
     "<svg><script href=data:,alert(1) /></svg><svg onload=alert(1)>",
     "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
     "</title><script>alert(1)</script>",
@@ -55,10 +55,14 @@ INJECTIONS = (
     "<details open ontoggle=alert(1)><summary>x</summary></details>",
     "<video><source onerror=alert(1)></video><audio src onerror=alert(1)>",
     '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
-    "<template><script>alert(1)</script></template><object data=data:text/html,x></object><embed src=//evil.example>",
+    "<template><script>alert(1)</script></template><object data=data:text/html,x></object>",
+    "<embed src=//evil.example><base href=//evil.example>",
     "<link rel=stylesheet href=//evil.example><style>@import '//evil.example'</style>",
     "{{7*7}} {% include '/etc/passwd' %} {{ ''.__class__.__mro__ }} ${alert(1)} #{1} <%= 1 %> [[${1}]]",
-    "jaVasCript:/*-/*`/*\\`/*'/*\"/**/(/* */oNcliCk=alert() )//%0D%0A//</stYle/</titLe/</scRipt/--!>\\x3csVg/oNloAd=x//",
+    (
+        "jaVasCript:/*-/*`/*\\`/*'/*\"/**"
+        "/(/* */oNcliCk=alert() )//%0D%0A//</stYle/</titLe/</scRipt/--!>\\x3csVg/oNloAd=x//"
+    ),
     "\u2028\u2029</script>\u202e<script>alert(1)//",
     "%3Cscript%3Ealert(1)%3C/script%3E &lt;script&gt;alert(1)&lt;/script&gt; &#x3c;script&#x3e;",
 )
@@ -123,7 +127,9 @@ async def test_no_text_and_no_link_of_others_runs_or_leads_away(tmp_path: Path) 
         with LiveDaemon(tmp_path, sim.project() + to(hook) + web(port) + polling) as daemon:
             track(port, cast)
             known = {job for job, text, _ in cast}
-            until("each was polled", lambda: known <= {job for job, (state, _) in daemon.states().items() if state})
+            until(
+                "each was polled", lambda: known <= {job for job, (state, _) in daemon.states().items() if state}
+            )
             until("an alert was given up", lambda: bool(daemon.json("deliveries", "--status", "dead")))
             own = f"http://127.0.0.1:{port}"
             async with chromium(own) as (context, watched):

@@ -1,6 +1,6 @@
 """What must not be read over HTTP: signed URLs, tokens, sessions and wrapd's own links, in no answer of any route
-but where the table below allows it. The routes are the router's, so a new one is asked too: the API by a token, the
-pages by a session, in each language.
+but where the table below allows it. The routes are the router's, so a new one is asked too: the API by a token,
+the pages by a session, in each language.
 `e2e/test_canaries.py` does the same to a whole daemon, with the secrets of its config."""
 
 import asyncio
@@ -30,7 +30,7 @@ ALLOWED = {
     "/jobs/{project}/{job_id}": {"own link"},
     **({"/share/{token}": {"share"}} if is_served("/share/{token}") else {}),
 }
-"""What a route is for: the links of one job, where wrapd's own link leads, and the addresses of a share's covers."""
+"""What a route is for: the links of one job, where wrapd's own link leads, and a share's own covers."""
 
 
 def url(signature: str) -> str:

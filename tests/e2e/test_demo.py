@@ -63,7 +63,7 @@ def asked(
     line: str, method: str, path: str, headers: dict[str, str], body: str | None = None
 ) -> tuple[str, dict[str, str]]:
     """The body and headers of an answer of the pages whose address is in a line that was printed."""
-    connection = http.client.HTTPConnection(urlsplit(line.split()[-1]).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(line.rsplit(maxsplit=1)[-1]).netloc, timeout=60)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
@@ -74,7 +74,7 @@ def asked(
 
 def log_in(line: str) -> str:
     """Log in by the address in the line, as its form does; return the cookie, empty if that is refused."""
-    once = urlsplit(line.split()[-1]).query.removeprefix("once=")
+    once = urlsplit(line.rsplit(maxsplit=1)[-1]).query.removeprefix("once=")
     _, headers = asked(line, "POST", "/login", FORM, urlencode({"once": once}))
     return headers.get("set-cookie", "").partition(";")[0]
 

@@ -20,8 +20,8 @@ new ReportingObserver((found) => {
   for (const each of found) window.reported(`${each.type}: ${JSON.stringify(each.body)}`);
 }, { buffered: true }).observe();
 """
-"""Runs before anything of a page: tells of calls that a script of others would make, and of what the browser reports,
-also of a policy that only reports."""
+"""Runs before anything of a page: tells of calls that a script of others would make, and of what the browser
+reports, also of a policy that only reports."""
 _ACTIVE = """
 () => {
   const leading = new Set(["href", "src", "action", "formaction", "xlink:href", "srcset", "data", "poster", "ping",
@@ -35,7 +35,7 @@ _ACTIVE = """
     try { url = new URL(value, document.baseURI); } catch { wrong.push(shown); continue; }
     if (url.origin !== location.origin) wrong.push(shown);
   }
-  const active = "script, style, iframe, frame, object, embed, applet, base, meta[http-equiv], link:not([rel=icon])";
+  const active = "script, style, iframe, frame, object, embed, base, meta[http-equiv], link:not([rel=icon])";
   for (const node of document.querySelectorAll(active)) {
     const path = new URL(node.src || node.href || "about:blank", document.baseURI).pathname;
     const own = (node.localName === "script" && path === "/static/wrapd.js" && !node.textContent)

@@ -225,7 +225,9 @@ def _trouble(tx: Transaction, text: str) -> int:
         (MuteScope.BATCH, tag(text, SECOND)),
         (MuteScope.TAG, "retail"),
     ):
-        wish = MuteWish(scope=scope, subject=subject, lasts=timedelta(hours=4), comment=text or "known, being fixed")
+        wish = MuteWish(
+            scope=scope, subject=subject, lasts=timedelta(hours=4), comment=text or "known, being fixed"
+        )
         mute(tx, wish, at=NOW, who=WHO)
     pause(tx, OTHER, who=WHO, at=NOW, comment=text or "the account moves to another region")
     return given_up

@@ -1,5 +1,5 @@
-"""Every page of the router for people to look at, with its placeholders and questions filled in: a new page is in all
-tests that go through them, and one without a sample fails there."""
+"""Every page of the router for people to look at, with its placeholders and questions filled in: a new page is in
+all tests that go through them, and one without a sample fails there."""
 
 from collections.abc import Mapping, Sequence
 

@@ -26,7 +26,6 @@ from daemon.notify.services.feishu import card
 from daemon.notify.templates.examples import example
 from daemon.sim.files import cover_png
 from daemon.store import AttemptOutcome, Outcome, Transaction
-from daemon.web.scopes import PAGES
 from tests.support.chromium import log_in
 from tests.support.programs import need
 from tests.support.scene import FULL, WHO, fill
@@ -77,8 +76,7 @@ async def pages(context: BrowserContext, own: str) -> None:
     page = await context.new_page()
     await log_in(page, own, TOKEN)  # from the next page on, the server knows the time zone
     batch = f"/batches/{MAIN}/{FULL.replace(' ', '%20')}"
-    wall = batch if "/batches/{project}/{name}" in PAGES else f"/jobs?view=wall&batch={FULL.replace(' ', '+')}"
-    for name, path in (("overview", "/"), ("batch", wall), ("job", f"/jobs/{MAIN}/{DONE}")):
+    for name, path in (("overview", "/"), ("batch", batch), ("job", f"/jobs/{MAIN}/{DONE}")):
         await page.goto(own + path)
         await page.get_by_text("· live").wait_for()
         await save(page, name)

@@ -163,8 +163,8 @@ def _told(done: "Restored") -> Iterator[str]:
 @click.pass_context
 def prune(ctx: click.Context, older_than: float | None, yes: bool) -> None:
     """Delete old records now: alerts that were sent or canceled, ended jobs with all that belongs to them, and
-    records of actions. What is unsent, dead or tracked stays however old it is. The daemon may run, and does this
-    itself after retention.keep.
+    records of actions, mutes and shares that are over. What is unsent, dead or tracked stays however old it is.
+    The daemon may run, and does this itself after retention.keep.
 
     The file keeps its size; new records use the space.
     """

@@ -34,6 +34,8 @@ class Action(StrEnum):
     PRUNE = "prune"
     CREATE_TOKEN = "create_token"  # noqa: S105 - not a password
     REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the same
+    SHARE = "share"
+    UNSHARE = "unshare"
     LOGIN = "login"
     LOGOUT = "logout"
 

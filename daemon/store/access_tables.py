@@ -1,13 +1,13 @@
-"""The tables of who may use the API and the pages: tokens, sessions, one-time logins. Of a secret only the SHA-256
-is kept. Contains no queries.
+"""The tables of who may use the API and the pages, or see a batch: tokens, sessions, one-time logins, shares. Of a
+secret only the SHA-256 is kept. Contains no queries.
 """
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text, UniqueConstraint
 
-from daemon.store.columns import Moment, within
+from daemon.store.columns import ROW_ID, Moment, within
 from daemon.store.tables import METADATA
 
-__all__ = ["LOGINS", "METADATA", "SESSIONS", "TOKENS"]
+__all__ = ["LOGINS", "METADATA", "SESSIONS", "SHARES", "TOKENS"]
 
 _SCOPES = "scope IN ('read', 'write', 'admin')"
 
@@ -65,4 +65,27 @@ LOGINS = Table(
     CheckConstraint(_SCOPES, name="scope_value"),
     within("digest", 64),
     within("name", 128),
+)
+
+# Who has the secret of one sees the names, states and covers of a batch.
+SHARES = Table(
+    "shares",
+    METADATA,
+    Column("id", ROW_ID, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("batch", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("used_at", Moment),  # to the minute
+    UniqueConstraint("digest", name="shares_digest"),
+    within("digest", 64),
+    within("project", 128),
+    within("batch", 64),
+    within("created_by", 128),
+    Index("shares_batch", "batch", "project"),
+    Index("shares_age", "expires_at"),
+    sqlite_autoincrement=True,
 )

@@ -6,8 +6,10 @@ Owns these statements and writes nothing. A page reads kept counts and costs the
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Row, Select, Text, bindparam, func, select
+from sqlalchemy import Row, Select, Text, bindparam, func, select, union_all
 
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.batches import Batch, end_word
@@ -29,6 +31,32 @@ _ACTIVE = (
     .where(_C.batch == _B.batch, _C.project == _B.project, _C.tracking == plain(Tracking.ACTIVE))
     .correlate(BATCHES)
     .scalar_subquery()
+)
+# `batch_counts` has the ways in which jobs ended; each is a step through `jobs_by_batch`.
+_ACTIVE_FROM = (
+    select(func.min(_C.id))
+    .where(_C.batch == _B.batch, _C.project == _B.project, _C.tracking == plain(Tracking.ACTIVE))
+    .correlate(BATCHES)
+    .scalar_subquery()
+)
+_ENDED_FROM = (
+    select(func.min(_C.id))
+    .where(
+        _C.batch == _N.batch,
+        _C.project == _N.project,
+        _C.tracking == _N.tracking,
+        _C.state.is_not_distinct_from(func.nullif(_N.state, "")),
+    )
+    .correlate(BATCH_COUNTS)
+    .scalar_subquery()
+)
+_some: Any = bindparam("of_batches", expanding=True)
+_firsts = union_all(
+    select(_B.project, _B.batch, _ACTIVE_FROM.label("job")).where(_B.batch.in_(_some)),
+    select(_N.project, _N.batch, _ENDED_FROM.label("job")).where(_N.batch.in_(_some), _N.n > 0),
+).subquery()
+_FIRST = select(_firsts.c.project, _firsts.c.batch, func.min(_firsts.c.job)).group_by(
+    _firsts.c.project, _firsts.c.batch
 )
 _UNENDED = select(*WATCHED).where(
     _C.batch == bindparam("of_batch", type_=Text),
@@ -62,6 +90,19 @@ class BatchList(TransactionPart):
         some = _batches(project).with_only_columns(_B.newest).limit(most).subquery()
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
         return RowCount(found, whole=found < most)
+
+    def began(self, batches: Sequence[BatchRow]) -> dict[Batch, datetime]:
+        """Return when the first of the present jobs of each of these batches was tracked."""
+        first: dict[int, Batch] = {}
+        for part in chunks(row.batch for row in batches):
+            for project, batch, job in self._connection.execute(_FIRST, {"of_batches": part}):
+                if job is not None:
+                    first[job] = (ProjectName(project), batch)
+        found: dict[Batch, datetime] = {}
+        for jobs in chunks(first):
+            for job, at in self._connection.execute(select(_C.id, _C.tracked_at).where(_C.id.in_(jobs))):
+                found[first[job]] = at
+        return found
 
     def unended(self, project: ProjectName, batch: str) -> _Watched:
         """Return the tracked jobs of a batch."""

@@ -2,8 +2,9 @@
 
 An alert is sent once under its key. So the alerts that were sent after the backup are copied into it as sent: the
 jobs are asked about again, their ends are recorded again, and the alerts of these are there already. Whatever was
-revoked stays revoked, and people log in anew. Row ids, which are parts of keys, go on where they had got to, and
-clients that follow the changes have to read everything again. All else stays as it was when the backup was made.
+revoked stays revoked, and a share goes on only if the replaced database has it still. People log in anew. Row ids,
+which are parts of keys, go on where they had got to, and clients that follow the changes have to read everything
+again. All else stays as it was when the backup was made.
 
 Owns these statements. They run on a connection with the replaced database as `main`, and the restored one attached
 as `restored`; nothing in `main` is changed.
@@ -59,6 +60,11 @@ _REVOKED = """
 UPDATE restored.{table} AS now SET revoked_at = was.revoked_at FROM main.{table} AS was
 WHERE was.id = now.id AND was.revoked_at IS NOT NULL AND now.revoked_at IS NULL
 """
+# A share that the replaced database does not have, or no longer, may have been revoked.
+_UNSHARE = "DELETE FROM restored.shares"
+_STILL_SHARED = """
+DELETE FROM restored.shares WHERE digest NOT IN (SELECT digest FROM main.shares WHERE revoked_at IS NULL)
+"""
 _LOG_OUT = ("DELETE FROM restored.sessions", "DELETE FROM restored.logins")
 _UNUSED = """
 INSERT INTO restored.sqlite_sequence (name, seq) SELECT name, 0 FROM restored.sqlite_master
@@ -91,9 +97,9 @@ class SinceBackup:
 
 
 def carry_over(connection: sqlite3.Connection) -> SinceBackup | None:
-    """Take over what was sent and revoked, and end all sessions. None if `main` is not a later or earlier state of
-    the same database, or is damaged: then what waits to be sent is marked as a possible repeat. Raises
-    sqlite3.Error if `restored` cannot be written."""
+    """Take over what was sent and revoked, and end all sessions. None, and no share goes on, if `main` is not a
+    later or earlier state of the same database, or is damaged: then what waits to be sent is marked as a possible
+    repeat. Raises sqlite3.Error if `restored` cannot be written."""
     with _transaction(connection):
         for statement in _LOG_OUT:
             connection.execute(statement)
@@ -107,6 +113,7 @@ def carry_over(connection: sqlite3.Connection) -> SinceBackup | None:
     if since is None:
         with _transaction(connection):
             connection.execute(_ALL_MAYBE)
+            connection.execute(_UNSHARE)
             connection.execute(_UNUSED)
             connection.execute(_LEAP, (JUMP,))
             _renumber(connection, JUMP)
@@ -145,6 +152,7 @@ def _known(connection: sqlite3.Connection) -> SinceBackup | None:
     for table in ("links", "tokens"):
         if _common(connection, table):
             connection.execute(_REVOKED.format(table=table))
+    connection.execute(_STILL_SHARED if _common(connection, "shares") else _UNSHARE)
     connection.execute(_UNCOUNT)
     connection.execute(_COUNT)
     connection.execute(_UNUSED)

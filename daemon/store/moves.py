@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Text, and_, bindparam, func, not_, or_, se
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
-from daemon.store import batches, mutes
+from daemon.store import batches, mutes, shares
 from daemon.store.alerts import HELD_BACK
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import due, open_, same_line
@@ -128,6 +128,7 @@ class Moves(TransactionPart):
         self._connection.execute(_WITH_JOBS, names)
         self._connection.execute(_MOVE_JOBS, names)
         mutes.project_moved(self._connection, old, new)
+        shares.project_moved(self._connection, old, new)
         for batch in found:
             self._move_ends(old, new, batch)
             # A batch that had ended is not announced again because `new` has a batch of the same name. A batch

@@ -172,6 +172,16 @@ _OF_JOB = (
     .where(_RUNS, covers(MUTES, About(channel=null(), project=_PROJECT, job=_JOB, batch=null())))
     .order_by(_M.until.desc(), _M.id)
 )
+_OF_BATCH = (
+    select(MUTES)
+    .where(
+        _RUNS,
+        _M.scope == plain(MuteScope.BATCH),
+        _M.subject == bindparam("of_batch"),
+        or_(_M.project.is_(None), _M.project == bindparam("of_project")),
+    )
+    .order_by(_M.until.desc(), _M.id)
+)
 _BY_END = select(MUTES).where(_RUNS).order_by(_M.until, _M.id)
 _NEXT_END = select(_M.until).where(_RUNS).order_by(_M.until).limit(1)
 _OVER = select(_M.id).where(_RUNS, _M.until <= _AT).order_by(_M.until, _M.id)
@@ -263,6 +273,11 @@ class Mutes(TransactionPart):
     def of_job(self, job: int) -> _Mutes:
         """Return the mutes that cover all alerts about a job (row id) from now on, the last to end first."""
         return [_row(row) for row in self._connection.execute(_OF_JOB, {"of_job": job})]
+
+    def of_batch(self, project: ProjectName, batch: str) -> _Mutes:
+        """Return the mutes of a batch itself, the last to end first."""
+        found = self._connection.execute(_OF_BATCH, {"of_project": project, "of_batch": batch})
+        return [_row(row) for row in found]
 
     def kept(self) -> dict[int, int]:
         """Return how many alerts each mute keeps, by its row id; none are left out."""

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from daemon.domain.jobs import Tracking
 from daemon.store import learned
+from daemon.store.access_tables import SHARES
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import ACTIONS, DELIVERIES, DISCOVERIES, JOBS, LINKS, MUTES, SENT_COUNTS
@@ -107,6 +108,7 @@ _LINKS = _old(_L.id, _L.expires_at < _BEFORE, _L.revoked_at.is_(None))
 _DISCOVERIES = _old(DISCOVERIES.c.id, DISCOVERIES.c.ended_at < _BEFORE)
 _ACTIONS = _old(ACTIONS.c.id, ACTIONS.c.at < _BEFORE)
 _MUTES = _old(MUTES.c.id, MUTES.c.ended_at < _BEFORE)
+_SHARES = _old(SHARES.c.id, SHARES.c.expires_at < _BEFORE)
 
 _UNCOUNT = (
     update(SENT_COUNTS)
@@ -123,7 +125,7 @@ class Retention(TransactionPart):
     def prune(self, *, before: datetime, limit: int = 500) -> int:
         """Delete up to `limit` rows that were done before that moment: sent and canceled deliveries with their
         attempts, then untracked jobs without deliveries (with their transitions, picture and link), then expired
-        links, discoveries, actions and ended mutes. Returns how many; 0: nothing is old."""
+        links, discoveries, actions, ended mutes and expired shares. Returns how many; 0: nothing is old."""
         count = 0
         for old, forget, names in self._steps():
             if count >= limit:
@@ -159,6 +161,7 @@ class Retention(TransactionPart):
         yield _DISCOVERIES, _forget(DISCOVERIES), {}
         yield _ACTIONS, _forget(ACTIONS), {}
         yield _MUTES, _forget(MUTES), {}
+        yield _SHARES, _forget(SHARES), {}
 
     def _walk(self, step: Select[Any], name: str) -> Iterator[str]:
         """Yield the distinct values of a column, each by an index step from the one before."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from daemon.store.resend import Again
     from daemon.store.retention import Retention
     from daemon.store.sessions import Sessions
+    from daemon.store.shares import Shares
     from daemon.store.tokens import Tokens
 
 T = TypeVar("T")
@@ -105,6 +106,7 @@ class Transaction:
     pauses: "_Part[ProjectPauses]" = _Part("daemon.store.pauses", "ProjectPauses")
     tokens: "_Part[Tokens]" = _Part("daemon.store.tokens", "Tokens")
     sessions: "_Part[Sessions]" = _Part("daemon.store.sessions", "Sessions")
+    shares: "_Part[Shares]" = _Part("daemon.store.shares", "Shares")
     needs: "_Part[NeedRows]" = _Part("daemon.store.needs", "NeedRows")
     day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
     figures: "_Part[Figures]" = _Part("daemon.store.figures", "Figures")

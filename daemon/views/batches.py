@@ -1,6 +1,7 @@
-"""The view of a batch. docs/cli.md is generated from the comments. Pure."""
+"""The views of a batch and of a share of one. docs/cli.md is generated from the comments. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from daemon.domain.text import stamp
@@ -8,6 +9,7 @@ from daemon.views.jobs import Remaining, remaining
 from daemon.views.outlooks import BatchOutlook
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
+    from daemon.domain.shares import BatchShare
     from daemon.store import BatchRow
 
 
@@ -49,3 +51,33 @@ def batch(row: "BatchRow", expected: BatchOutlook) -> Batch:
 
 WAYS = ("succeeded", "partial", "failed", "canceled", "lost", "expired", "stopped")
 """The ways in which a job of a batch ends; a test checks them against the store's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share of a batch, in the API. Its address is in no answer but that which made it."""
+
+    id: int  # its number
+    project: str  # name of the project in the config
+    batch: str  # name of the batch
+    status: str  # open, expired or revoked
+    created_at: str | None  # when it was made
+    created_by: str  # by whom: `token:NAME` or `session:NAME`
+    expires_at: str | None  # until when its address works
+    revoked_at: str | None  # when it was revoked, or null
+    used_at: str | None  # when its address was last opened, to the minute, or null
+
+
+def share(kept: "BatchShare", *, now: datetime) -> Share:
+    """The view of a share as of `now`."""
+    return Share(
+        id=kept.id,
+        project=kept.project,
+        batch=kept.batch,
+        status="revoked" if kept.revoked_at is not None else "expired" if kept.expires_at <= now else "open",
+        created_at=stamp(kept.created_at),
+        created_by=kept.created_by,
+        expires_at=stamp(kept.expires_at),
+        revoked_at=stamp(kept.revoked_at),
+        used_at=stamp(kept.used_at),
+    )

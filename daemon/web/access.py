@@ -13,7 +13,8 @@ from litestar.params import SkipValidation
 
 from daemon.domain.actions import Actor, actor
 from daemon.domain.hosts import is_loopback
-from daemon.domain.sessions import WebSession, is_form_token, is_over, proof_of, secret_digest
+from daemon.domain.sessions import WebSession, is_form_token, is_over, is_secret, proof_of, secret_digest
+from daemon.domain.shares import BatchShare
 from daemon.domain.tokens import CONFIG_TOKEN, ApiScope, KnownToken, id_of, refusal
 from daemon.store import StoreError, Transaction
 from daemon.web.bodies import ApiRequest, HttpError, same
@@ -98,6 +99,19 @@ class Doorkeeper:
                 return None
         self._note_use(context, session.id, lambda tx, at: tx.sessions.seen(session.id, at=at))
         return session
+
+    async def share_of(self, secret: str) -> BatchShare | None:
+        """The share of this secret, expired or not; None if there is none, or it was revoked. Raises HttpError."""
+        context = self._context
+        if context is None or not is_secret(secret):
+            return None
+        digest = secret_digest(secret)
+        share = await self._look_up(lambda tx: tx.shares.find(digest))
+        if share is None or share.revoked_at is not None:
+            return None
+        if share.expires_at > context.clock.now():
+            self._note_use(context, f"share {share.id}", lambda tx, at: tx.shares.used(share.id, at=at))
+        return share
 
     async def known(self, text: str) -> KnownToken | str | None:
         """The token that `text` is: the value itself for that of the config. None if it is refused. Raises

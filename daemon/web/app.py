@@ -29,6 +29,7 @@ from daemon.web.api import (
     mutes,
     overview,
     projects,
+    shares,
     tokens,
 )
 from daemon.web.api.lists import require_known_parameters
@@ -36,9 +37,10 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.pages import batches as batches_page
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
-from daemon.web.pages import login
+from daemon.web.pages import login, share
 from daemon.web.pages import overview as overview_page
 from daemon.web.tracking import MAX_BODY
 
@@ -53,10 +55,18 @@ API = (
     *mutes.HANDLERS,
     *overview.HANDLERS,
     *projects.HANDLERS,
+    *shares.HANDLERS,
     *tokens.HANDLERS,
 )
 """The handlers of the API."""
-PAGES = (*overview_page.HANDLERS, *jobs_page.HANDLERS, *job_page.HANDLERS, *login.HANDLERS)
+PAGES = (
+    *overview_page.HANDLERS,
+    *jobs_page.HANDLERS,
+    *job_page.HANDLERS,
+    *batches_page.HANDLERS,
+    *share.HANDLERS,
+    *login.HANDLERS,
+)
 """Those of the pages."""
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection
 from email.utils import formatdate
 from typing import Any, cast
+from urllib.parse import unquote
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
@@ -24,6 +25,8 @@ PROBES = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered even when the server is crowded."""
 _LINKS = "/v/"
 _ANY_HOST = (_LINKS, "/callbacks/")
+SLASH = "\x1f"
+"""Stands in a decoded path for a slash that is part of a name (`%2F`). No name has this character."""
 _MOST_PATH = 1024
 """Maximum length of a path in characters. Litestar remembers which paths it served."""
 _NOT_OURS = (
@@ -52,7 +55,8 @@ class Guard:
         self._defects = defects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        http = cast("HTTPScope", scope)  # uvicorn runs without lifespan and websockets
+        http = cast("HTTPScope", {**scope})  # uvicorn runs without lifespan and websockets
+        http["path"] = _path_of(http)
         answer = _Answer(http, send)
         try:
             await self._admit(http, receive, answer)
@@ -124,6 +128,14 @@ class _Answer:
         pairs: list[Any] = [(k.lower().encode(), v.encode()) for k, v in {**named, **error.headers}.items()]
         await self.send({"type": "http.response.start", "status": error.status, "headers": pairs})
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _path_of(scope: HTTPScope) -> str:
+    """The decoded path, whose slashes are only those between its parts."""
+    sent = scope["raw_path"].decode("latin-1")
+    if "%2f" not in sent.lower():
+        return scope["path"]
+    return "/".join(unquote(part).replace("/", SLASH) for part in sent.split("/"))
 
 
 def _allowed(methods: bytes) -> bytes:

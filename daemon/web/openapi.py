@@ -85,6 +85,8 @@ _ERRORS = {
 
 _ERROR_OF = {"expect": 409, "If-Match": 412}
 """The error that a parameter brings with it."""
+_NAMING = frozenset({("/api/v1/mutes", "POST")})
+"""What names in its body, not in its path, what may not exist."""
 _TAG = {"description": "The version of the job, for If-Match.", "required": True, "schema": {"type": "string"}}
 _TAGGED = {"headers": {"ETag": _TAG}}
 
@@ -142,7 +144,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         errors |= {400, 408, 413, 422}
     if operation.get("parameters"):
         errors |= {422}
-    if "{" in path:
+    if "{" in path or (path, method) in _NAMING:
         errors |= {404}
     errors |= {_ERROR_OF[name] for each in operation.get("parameters", ()) if (name := each["name"]) in _ERROR_OF}
     if path.endswith("/events"):

@@ -124,6 +124,11 @@ def own_url(public_url: str, token: str) -> str:
     return f"{public_url.rstrip('/')}/v/{token}"
 
 
+def share_url(public_url: str, secret: str) -> str:
+    """The address of a share of a batch."""
+    return f"{public_url.rstrip('/')}/share/{secret}"
+
+
 def check_public_url(url: str) -> None:
     """Raise ConfigFault unless paths can be appended to the URL."""
     try:

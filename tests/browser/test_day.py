@@ -9,7 +9,6 @@ from playwright.async_api import BrowserContext, ElementHandle, Locator, Page, e
 from tests.e2e.test_web_live import free_port, of, web
 from tests.support.chromium import Watched, active_content, chromium
 from tests.support.live import FAST, LiveDaemon, LiveSim, to, until
-from tests.support.visits import is_served
 from tests.support.webhook import Webhook, ok_json
 
 pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(300)]
@@ -39,11 +38,8 @@ async def test_a_day(tmp_path: Path) -> None:
                 await retry_on_the_job_page(page, hook, own, given_up["job_id"], given_up["event"])
                 await note_it(page, daemon, given_up["job_id"])
                 await filter_jobs(page, own, jobs)
-                if is_served("/batches") and is_served("/share/{token}"):
-                    await mute_the_batch(page, own)
-                    await share_the_batch(context, page, own)
-                else:
-                    await mute_the_job(page, own, jobs[4])
+                await mute_the_batch(page, own)
+                await share_the_batch(context, page, own)
                 await leave_in_chinese(page, own)
                 watched.check()
 
@@ -132,14 +128,6 @@ async def mute_the_batch(page: Page, own: str) -> None:
     await page.locator("#muting button").click()
     await expect(page.locator(".notice")).to_be_visible()
     await expect(page.locator(".actions")).to_contain_text("the client looks at it first")
-
-
-async def mute_the_job(page: Page, own: str, job: str) -> None:
-    await page.goto(f"{own}/jobs/main/{job}")
-    await page.click("summary.button")
-    await page.fill("#why", "known")
-    await page.click(".muting button")
-    await expect(page.locator(".actions")).to_contain_text("known")
 
 
 async def share_the_batch(context: BrowserContext, page: Page, own: str) -> None:

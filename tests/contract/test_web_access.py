@@ -88,8 +88,7 @@ async def test_the_matrix_of_routes_and_tokens(tmp_path: Path) -> None:
 
 def filled_in(path: str) -> str:
     """A path of the router with names of what does not exist."""
-    filled = path.replace("{project}", "main").replace("{id}", "1")
-    filled = filled.replace("{n}", "1")
+    filled = path.replace("{project}", "main").replace("{id}", "1").replace("{n}", "1")
     for part in ("{job_id}", "{name}", "{token}", "{secret}"):
         filled = filled.replace(part, "none")
     return filled

@@ -18,7 +18,7 @@ from tests.support.browsing import Browser, logged_in
 from tests.support.everywhere import Names, changes, reads
 from tests.support.scene import share_of
 from tests.support.store import WHO, A, B
-from tests.support.visits import is_served, paths_of
+from tests.support.visits import paths_of
 from tests.support.web import NOW, TOKEN, Desk, desk
 
 STORY = "/api/v1/jobs/{project}/{job_id}"
@@ -28,7 +28,7 @@ ALLOWED = {
     "/v/{token}": {"preview"},
     "/v/{token}/download": {"download"},
     "/jobs/{project}/{job_id}": {"own link"},
-    **({"/share/{token}": {"share"}} if is_served("/share/{token}") else {}),
+    "/share/{token}": {"share"},
 }
 """What a route is for: the links of one job, where wrapd's own link leads, and a share's own covers."""
 
@@ -74,8 +74,7 @@ async def everything(it: Desk, own: str) -> tuple[Names, dict[str, str]]:
         share=share,
         cover=cover,
     )
-    shared = {"share": share} if is_served("/share/{token}") else {}
-    return names, {**LINKS, "own link": own, "token": token[14:], "web.token": TOKEN, **shared}
+    return names, {**LINKS, "own link": own, "token": token[14:], "web.token": TOKEN, "share": share}
 
 
 def spilt(text: str, secrets: dict[str, str], allowed: set[str]) -> set[str]:

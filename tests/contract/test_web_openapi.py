@@ -61,6 +61,7 @@ async def test_every_key_of_a_view_is_explained(tmp_path: Path) -> None:
         "Channel",
         "Token",
         "Mute",
+        "Share",
         "Need",
         "Needs",
     ):

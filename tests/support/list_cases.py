@@ -52,6 +52,7 @@ VALUES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "/api/v1/stats": {"project": PROJECTS, "days": {"one": "1", "most": "366"}},
     "/api/v1/projects": {},
     "/api/v1/channels": {},
+    "/api/v1/shares": {},
     "/api/v1/tokens": {},
 }
 """For each list and filter what it may be, by how much matches; orders are those that the handlers declare."""

@@ -58,6 +58,8 @@ def make(path: Path, rows: int, *, now: datetime, tracked: float = 0.02) -> Path
         insert(database, "mutes", "scope subject started_at until who ended_at ended_by", made.mutes())
         tokens = [(f"token{n:03d}", f"name-{n}", f"{n:064d}", "read", 0, "cli:me") for n in range(FEW)]
         insert(database, "tokens", "id name digest scope created_at created_by", tokens)
+        shares = [(f"{n:064d}", "main", "giant", 0, "cli:me", 1) for n in range(1, rows, 100)]
+        insert(database, "shares", "digest project batch created_at created_by expires_at", shares)
         database.execute("DELETE FROM changes")
         keep(database)
     return path

@@ -27,7 +27,6 @@ from daemon.store import (
 )
 from tests.support.everywhere import Names
 from tests.support.store import BOTH, A, B
-from tests.support.visits import is_served
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, learned
 
 WHO = Actor("cli:ann")
@@ -192,8 +191,6 @@ async def whole_scene(
 
 async def share_of(it: Desk, batch: str) -> tuple[str, str]:
     """The token of a share of a batch, and the number of a cover on its page."""
-    if not is_served("/share/{token}"):
-        return "none", "1"
     path = f"/api/v1/batches/{MAIN}/{quote(batch, safe='')}/share"
     told = await it.ask("POST", path, token=TOKEN, body={})
     assert told.status == 200, told

@@ -17,7 +17,7 @@ QUERIES: Mapping[str, Sequence[str]] = {
     "/login": ("", "?once=none"),
 }
 """What is asked of a page, by its route; nothing of the others."""
-AWAITED = frozenset({"/jobs/bulk", "/deliveries", "/deliveries/retry", "/batches", "/share/{token}"})
+AWAITED = frozenset({"/jobs/bulk", "/deliveries", "/deliveries/retry"})
 """Routes that the tests know and that need not exist yet."""
 ERRORS = ("/jobs/main/none", "/v/" + "a" * 32)
 """Pages about what there is not."""

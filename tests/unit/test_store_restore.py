@@ -25,7 +25,7 @@ from daemon.store.errors import StoreBusy, StoreFailed
 from daemon.store.migrate import check_file
 from daemon.store.restore import Restored, restore
 from tests.support.old_schema import add_job, connect, empty
-from tests.support.store import NOW, WHO, A, B, later, open_store, record, track, url_of
+from tests.support.store import NOW, PROJECT, WHO, A, B, later, open_store, record, track, url_of
 
 FIRST = Path(__file__).parents[1] / "data" / "first_release.db.xz"
 STAMPED = "wrapd-replaced-20260301T120000Z.db"
@@ -240,6 +240,32 @@ def test_what_was_revoked_since_stays_revoked(database: Path) -> None:
     with opened(database) as store:
         assert store.read(lambda tx: tx.tokens.named("tool")) == []
         assert [row.revoked_at for row in store.read(lambda tx: tx.links.list())] == [later(1), None]
+
+
+@pytest.mark.parametrize("old", ["whole", "gone", "damaged", "older"])
+def test_only_what_the_replaced_database_still_shares_goes_on(database: Path, old: str) -> None:
+    copy = database.parent.parent / "later.db"
+    with opened(database) as store:
+
+        def work(tx: Transaction) -> list[int]:
+            digests = ("open", "revoked", "forgotten")
+            return [
+                tx.shares.add(PROJECT, "b", digest, by=WHO, at=NOW, expires_at=later(9e6)).id for digest in digests
+            ]
+
+        _, revoked, _ = store.write_now(work)
+        backup(url_of(database), copy)
+        store.write_now(lambda tx: tx.shares.revoke(revoked, at=later(1)))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM shares WHERE digest = 'forgotten'")
+        if old == "older":
+            connection.execute("DROP TABLE shares")
+    if old == "gone":
+        database.unlink()
+    if old == "damaged":
+        database.write_bytes(b"x" * 9000)
+    put_back(database, copy)
+    assert rows(database, "SELECT digest, revoked_at FROM shares") == ([("open", None)] if old == "whole" else [])
 
 
 def test_the_log_of_a_killed_daemon_goes_with_the_old_file(database: Path) -> None:

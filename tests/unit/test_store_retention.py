@@ -59,6 +59,7 @@ def left(store: Store) -> dict[str, int]:
         "discoveries",
         "actions",
         "mutes",
+        "shares",
     )
 
     def count(tx):
@@ -222,6 +223,18 @@ def test_old_actions_and_mutes_that_ended_go(store: Store) -> None:
 
     store.write_now(work)
     assert (prune(store), left(store)) == (1, {"actions": 1})
+
+
+def test_shares_that_expired_go_revoked_or_not(store: Store) -> None:
+    def work(tx):
+        for digest, end in (("gone", 50), ("revoked", 50), ("open", 150), ("taken back", 150)):
+            share = tx.shares.add(PROJECT, "b", digest, by=WHO, at=NOW, expires_at=later(end))
+            if digest in ("revoked", "taken back"):
+                tx.shares.revoke(share.id, at=later(1))
+
+    store.write_now(work)
+    assert (prune(store), left(store)) == (2, {"shares": 2})
+    assert store.read(lambda tx: tx.shares.find("taken back")) is not None, "it must not be made again"
 
 
 def test_jobs_of_every_project_and_kind_go(store: Store) -> None:

@@ -45,6 +45,7 @@ PAUSE = {"project": "p", "at": 1, "who": "cli:ann"}
 TOKEN = {"id": "a", "name": "n", "digest": "d", "scope": "read", "created_at": 1, "created_by": "cli:ann"}
 SESSION = {"id": "a", "digest": "d", "name": "n", "scope": "read", "created_at": 1, "seen_at": 1, "until": 2}
 LOGIN = {"digest": "d", "name": "n", "scope": "read", "expires_at": 1}
+SHARE = {"digest": "d", "project": "p", "batch": "b", "created_at": 1, "created_by": "cli:ann", "expires_at": 2}
 ANSWER = {"job": 1, "at": 1, "body": "{}"}
 THUMBNAIL = {"job": 1, "data": b"x", "width": 1, "height": 1}
 LOOK = {"job": 1, "polls": 1}
@@ -238,6 +239,10 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("logins", {**LOGIN, "digest": ""}, "digest_length"),
         ("logins", {**LOGIN, "name": ""}, "name_length"),
         ("logins", {**LOGIN, "scope": "root"}, "scope_value"),
+        ("shares", {**SHARE, "digest": ""}, "digest_length"),
+        ("shares", {**SHARE, "project": ""}, "project_length"),
+        ("shares", {**SHARE, "batch": "b" * 65}, "batch_length"),
+        ("shares", {**SHARE, "created_by": ""}, "created_by_length"),
         ("answers", {**ANSWER, "body": "x" * 16385}, "body_length"),
         ("thumbnails", {**THUMBNAIL, "data": b""}, "data_length"),
         ("thumbnails", {**THUMBNAIL, "width": 0}, "size_counts"),

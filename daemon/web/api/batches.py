@@ -9,13 +9,16 @@ from litestar.params import FromPath
 
 from daemon import views
 from daemon.domain.jobs import ProjectName
+from daemon.domain.text import clean
 from daemon.store import BatchRow, Page, Transaction
 from daemon.web.access import Context
 from daemon.web.api.lists import USUAL, Cursor, Limit, page_answer, read_cursor, word
 from daemon.web.api.shapes import answer, answers, listing, shape
 from daemon.web.bodies import HttpError
 from daemon.web.context import WebContext
+from daemon.web.guard import SLASH
 
+BATCH = "/api/v1/batches/{project:str}/{name:str}"
 MOST_ESTIMATED = 500
 """Tracked jobs of batches from which a list makes estimates, so that it takes no longer for large batches."""
 MOST_OF_ONE = 5000
@@ -45,19 +48,24 @@ async def list_batches(
     return page_answer(page, list(map(views.document, items)), given, now=now)
 
 
-@get("/api/v1/batches/{project:str}/{name:str}", responses=answers(BatchItem, "The batch."))
+@get(BATCH, responses=answers(BatchItem, "The batch."))
 async def get_batch(project: FromPath[str], name: FromPath[str], context: Context) -> Response[object]:
     """Return a batch."""
     now = context.clock.now()
 
     def read(tx: Transaction) -> list[views.Batch]:
-        row = tx.batches.get(ProjectName(project), name)
+        row = tx.batches.get(ProjectName(project), batch_named(name))
         return [] if row is None else shown_batches(tx, context, [row], now, most=MOST_OF_ONE, beyond=_TOO_MANY)
 
     found = await context.store.read_async(read)
     if not found:
         raise HttpError(404, "no job of the project belongs to such a batch")
     return answer(found[0])
+
+
+def batch_named(part: str) -> str:
+    """The name of a batch by the part of a path that stands for it."""
+    return clean(part.replace(SLASH, "/"))
 
 
 def shown_batches(

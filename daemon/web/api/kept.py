@@ -16,7 +16,8 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.links import PICTURES
 
-_SMALL = "image/webp"
+SMALL = "image/webp"
+"""The content type of small covers."""
 _HEADERS = {
     "Cache-Control": "private, no-cache",
     "X-Content-Type-Options": "nosniff",
@@ -64,13 +65,18 @@ async def get_cover(
         job = known_job(tx, project, job_id).id
         if size is CoverSize.SMALL:
             small = tx.pictures.thumbnail(job)
-            return (None, None) if small is None else (small.data, _SMALL)
+            return (None, None) if small is None else (small.data, SMALL)
         full = tx.pictures.get(job)
         return (None, None) if full is None else (full.data, full.content_type)
 
     data, kind = await context.store.read_async(read)
     if data is None or kind not in PICTURES:
         raise HttpError(404, "no such picture of the job is kept")
+    return picture_answer(request, data, kind)
+
+
+def picture_answer(request: ApiRequest, data: bytes, kind: str) -> Response[object]:
+    """A picture, unless the client has it already."""
     tag = f'"{blake2b(data, digest_size=12).hexdigest()}"'
     headers = {**_HEADERS, "ETag": tag}
     if tag in (each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")):

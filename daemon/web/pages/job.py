@@ -20,7 +20,7 @@ from daemon.web.context import WebContext
 from daemon.web.pages.drawing import timeline
 from daemon.web.pages.login import go
 from daemon.web.pages.rendering import page
-from daemon.web.pages.wording import job_path, to_https, tone
+from daemon.web.pages.wording import batch_path, job_path, to_https, tone
 from daemon.web.settings import own_url
 
 JOB = "/jobs/{project:str}/{job_id:str}"
@@ -66,6 +66,7 @@ async def get_job(
         mutes=[views.mute(each, kept=0, now=now) for each in mutes],
         cover="full" if full else "small" if small else None,
         path=job_path(row.project, row.job_id),
+        batch_path_of=batch_path,
         drawn=timeline(job, log),
         hours=HOURS,
         done=done if done in ("asked", "unwatched", "noted", "muted", "unmuted", "retried") else "",

@@ -20,7 +20,7 @@ from daemon.store import Transaction
 from daemon.web.access import Context, Doorkeeper, who
 from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
-from daemon.web.pages.rendering import HEADERS, LANGUAGE_COOKIE, LANGUAGES, page, static_answer
+from daemon.web.pages.rendering import HEADERS, LANGUAGE_COOKIE, LANGUAGES, address, page, static_answer
 from daemon.web.sessions import is_secure, read_form, require_safe, session_cookie
 
 Keeper = NamedDependency[SkipValidation[Doorkeeper]]
@@ -142,9 +142,7 @@ def go(path: str, *, cookies: Sequence[Cookie] = ()) -> Response[bytes]:
 def show_error(request: ApiRequest, context: WebContext, error: HttpError) -> Response[bytes]:
     """The page of an error; who is not logged in is sent to do that, and comes back."""
     if error.status == 401:
-        target = request.scope["path"] if request.method == "GET" else "/"
-        query = request.scope["query_string"].decode("latin-1")
-        back = f"{quote(target)}?{query}" if query and request.method == "GET" else quote(target)
+        back = address(request) if request.method == "GET" else "/"
         return go(f"/login?next={quote(back, safe='')}" if back != "/" else "/login")
     return page(request, context, "error.html", status=error.status, headers=error.headers, error=error)
 

@@ -108,13 +108,18 @@ def wording_of(request: ApiRequest, context: WebContext) -> Wording:
     """The reader's language, by cookie, else by what the browser prefers; and time zone, by cookie, else UTC."""
     language = request.cookies.get(LANGUAGE_COOKIE, "")
     if language not in LANGUAGES:
-        language = "zh-CN" if prefers_chinese(request.headers.get("accept-language", "")) else "en"
+        language = preferred(request)
     return Wording(
         texts=LANGUAGES[language],
         language=language,
         zone=_zone(request.cookies.get(ZONE_COOKIE, "UTC")),
         now=context.clock.now(),
     )
+
+
+def preferred(request: ApiRequest) -> str:
+    """The language that the browser prefers."""
+    return "zh-CN" if prefers_chinese(request.headers.get("accept-language", "")) else "en"
 
 
 def page(
@@ -124,13 +129,16 @@ def page(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    here: str | None = None,
+    wording: Wording | None = None,
     **values: object,
 ) -> Response[bytes]:
-    """The page of a template with these values."""
+    """The page of a template with these values. `here` is where to come back to, by default its own address;
+    `wording` the reader's unless another is given."""
     user = request.scope.get("user")
     session = user if isinstance(user, WebSession) else None
     secret = session_secret(request, context.settings) or ""
-    wording = wording_of(request, context)
+    wording = wording or wording_of(request, context)
     field = Markup('<input type="hidden" name="{}" value="{}">')
     text = _ENGINE.get_template(template).render(
         t=wording.texts,
@@ -139,7 +147,7 @@ def page(
         may_write=session is not None and session.scope.includes(ApiScope.WRITE),
         # Each form has a token of its own: it is compressed next to what others wrote.
         csrf=lambda: field.format(FORM_TOKEN, form_token(secret, secrets.token_bytes(_NONCE))),
-        here=_address(request),
+        here=here or address(request),
         **values,
     )
     data = text.encode("utf-8", "replace")
@@ -164,10 +172,10 @@ def _packed(
     return Response(packed if packed and coded else data, media_type=media_type, status_code=status, headers=named)
 
 
-def _address(request: ApiRequest) -> str:
-    """The address of the page, to come back to."""
-    query = request.scope["query_string"].decode("latin-1")
-    return request.scope["path"] + (f"?{query}" if query else "")
+def address(request: ApiRequest) -> str:
+    """The address of the page as it was sent, to come back to."""
+    path, query = (request.scope[key].decode("latin-1") for key in ("raw_path", "query_string"))
+    return f"{path}?{query}" if query else path
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -98,6 +98,31 @@ class Texts:
     batches_none: str
     batch_of: str  # {ended} {jobs}
     batch_end: str  # {median} {high}
+    all_batches: str
+    batch_band: str  # {band}
+    batch_jobs: str
+    ways: Mapping[str, str]  # how jobs of a batch ended that did not succeed; {n}
+    none_batches: str
+    none_fit_batches: str
+    next_batches: str
+    first_batches: str
+    rest_of_wall: str
+    first_of_wall: str
+    share: str
+    share_hint: str
+    share_make: str
+    share_until: str  # {time} {who}
+    share_end: str
+    shared: str
+    shared_once: str
+    days: Mapping[int, str]
+    share_ends: str  # {time}
+    share_closed: str
+    share_gone: str
+    share_over: str
+    share_away: str
+    reload: str
+    unnamed: str
     itself: str
     project: str
     state: str
@@ -210,6 +235,17 @@ class Wording:
         shown = self.moment(at)
         return shown if at is None else f"{shown}:{in_zone(_read(at), self.zone):%S}"
 
+    def stamped(self, at: datetime | None = None) -> str:
+        """A time (by default that of the page) with its date, year and zone."""
+        local = in_zone(at or self.now, self.zone)
+        month, zone = self.texts.months[local.month - 1], offset(local)
+        return self.texts.dated.format(day=local.day, month=month, year=local.year, time=f"{local:%H:%M} {zone}")
+
+    def band(self, eta: views.Remaining) -> str:
+        """When what has this estimate ends, in 9 of 10 cases; equal times once."""
+        low, high = self.moment(eta.low_at), self.moment(eta.high_at)
+        return low if low == high else f"{low}-{high}"
+
     def clock(self) -> str:
         """The time of the page, to the second."""
         return f"{in_zone(self.now, self.zone):%H:%M:%S}"
@@ -290,6 +326,17 @@ def to_https(url: str | None) -> str | None:
 def job_path(project: str, job_id: str) -> str:
     """The address of a job's page."""
     return f"/jobs/{quote(project, safe='')}/{quote(job_id, safe='')}"
+
+
+def batch_path(project: str, batch: str) -> str:
+    """The address of a batch's page. A name of dots alone, in which browsers see a way up, gets a character that
+    is dropped where the name is read.
+
+    >>> batch_path("main", "a/b 100%"), batch_path("main", "..")
+    ('/batches/main/a%2Fb%20100%25', '/batches/main/%7F..')
+    """
+    name = batch if batch.strip(".") else f"\x7f{batch}"
+    return f"/batches/{quote(project, safe='')}/{quote(name, safe='')}"
 
 
 def _read(at: str | datetime) -> datetime:

@@ -9,21 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
 
 from daemon.domain.tokens import ApiScope
 from daemon.web.scopes import PAGES
 from tests.support.browsing import logged_in
-from tests.support.chromium import LANGUAGES, SCHEMES, WIDTHS, active_content, chromium, log_in, width_of
+from tests.support.chromium import (
+    LANGUAGES,
+    SCHEMES,
+    WIDTHS,
+    Watched,
+    active_content,
+    browsing,
+    chromium,
+    log_in,
+    violations,
+    width_of,
+)
 from tests.support.hostile import names, whole
 from tests.support.programs import ROOT
 from tests.support.scene import whole_scene
 from tests.support.visits import ERRORS, visits
 from tests.support.web import MAIN, OTHER, PUBLIC, TOKEN, desk
 
+__all__ = ["LANGUAGES", "RUNNING", "SCHEMES", "WIDTHS", "Watched", "browsing", "log_in", "violations"]
+
 pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(900)]
 
-FAILED = f"{2:032x}"
+RUNNING, FAILED = f"{0:032x}", f"{2:032x}"
 SHOWN = (*(f"{number:032x}" for number in (0, 2, 4, 11)), "lost-0", "stuck")
 """Jobs whose pages are looked at besides that of the sample: one in each state."""
 BOTH = (MAIN, OTHER)
@@ -37,7 +49,7 @@ async def test_every_page_is_silent_and_runs_nothing_of_its_own(tmp_path: Path) 
         own = f"http://{it.web.address}"
         async with chromium(own) as (context, watched):
             page = await context.new_page()
-            await log_in(page, own, TOKEN)
+            await log_in(page, own)
             for path in (path for each in paths.values() for path in each):
                 await page.goto(own + path, wait_until="networkidle" if path.endswith("none") else "load")
                 assert [each for each in await active_content(page) if not OUT.match(each)] == [], path
@@ -59,7 +71,7 @@ async def test_without_javascript(tmp_path: Path) -> None:
         own = f"http://{it.web.address}"
         async with chromium(own, java_script_enabled=False) as (context, watched):
             page = await context.new_page()
-            await log_in(page, own, TOKEN)
+            await log_in(page, own)
             for path in (path for each in paths.values() for path in each):
                 told = await page.goto(own + path)
                 assert told is not None
@@ -90,7 +102,7 @@ async def test_nothing_is_wider_than_the_screen_whatever_the_names(tmp_path: Pat
         own = f"http://{it.web.address}"
         async with chromium(own, viewport={"width": width, "height": 800}) as (context, watched):
             page = await context.new_page()
-            await log_in(page, own, TOKEN)
+            await log_in(page, own)
             wide = {}
             for path in (*(path for each in paths.values() for path in each), *ERRORS[:1]):
                 await page.goto(own + path)
@@ -118,7 +130,7 @@ async def test_accessibility(tmp_path: Path, width: int, scheme: Any, language: 
         async with chromium(own, bypass_csp=True, **kinds) as (context, _):
             page = await context.new_page()
             found = {}
-            await log_in(page, own, TOKEN)
+            await log_in(page, own)
             for path in (*(path for each in paths.values() for path in each), *ERRORS):
                 await page.goto(own + path)
                 await page.screenshot(path=folder / _file(path, width, scheme, language), full_page=True)
@@ -137,13 +149,6 @@ def _file(path: str, width: int, scheme: str, language: str) -> str:
     """The name of a picture of a page."""
     name = "".join(char if char.isalnum() else "-" for char in path.strip("/")[:60]).strip("-") or "overview"
     return f"{name}.{width}.{scheme}.{language}.png"
-
-
-async def violations(page: Page, source: str) -> list[str]:
-    await page.evaluate(source)
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-    result = await page.evaluate("options => axe.run(document, options)", options)
-    return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in result["violations"]]
 
 
 async def test_a_page_without_a_sample_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

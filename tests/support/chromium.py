@@ -7,6 +7,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Dialog, Page, async_playwright
 
 from tests.support.programs import need
+from tests.support.web import TOKEN, Desk
 
 WIDTHS, SCHEMES, LANGUAGES = (360, 1600), ("light", "dark"), ("en", "zh-CN")
 """Each page is looked at in the eight combinations of these."""
@@ -79,19 +80,31 @@ class Watched:
 
 
 @asynccontextmanager
-async def chromium(own: str, **options: Any) -> AsyncIterator[tuple[BrowserContext, Watched]]:
-    """A context of a new browser for the pages at `own`, watched; `options` are Playwright's."""
+async def _opened(**options: Any) -> AsyncIterator[BrowserContext]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
-        context = await browser.new_context(**{"locale": "en", **options})
+        yield await browser.new_context(**{"locale": "en", **options})
+        await browser.close()
+
+
+@asynccontextmanager
+async def browsing(it: Desk, **options: Any) -> AsyncIterator[tuple[BrowserContext, str]]:
+    """A context of a new browser, and the address of the pages; `options` are Playwright's."""
+    async with _opened(**options) as context:
+        yield context, f"http://{it.web.address}"
+
+
+@asynccontextmanager
+async def chromium(own: str, **options: Any) -> AsyncIterator[tuple[BrowserContext, Watched]]:
+    """A context of a new browser for the pages at `own`, watched; `options` are Playwright's."""
+    async with _opened(**options) as context:
         watched = Watched(context, own)
         if options.get("java_script_enabled", True):
             await watched.hook(context)
         yield context, watched
-        await browser.close()
 
 
-async def log_in(page: Page, url: str, token: str) -> None:
+async def log_in(page: Page, url: str, token: str = TOKEN) -> None:
     """Log in by a token, through the form."""
     await page.goto(f"{url}/login")
     await page.fill("#token", token)
@@ -110,3 +123,12 @@ async def width_of(page: Page) -> int:
     """The width of the page's content in pixels: more than that of the screen means that it scrolls sideways."""
     found: int = await page.evaluate("document.documentElement.scrollWidth")
     return found
+
+
+async def violations(page: Page, source: str) -> list[str]:
+    """What axe-core (its `source`) finds wrong with the page by WCAG 2.2 AA and its own best practice. The page's
+    context must bypass the CSP."""
+    await page.evaluate(source)
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    result = await page.evaluate("options => axe.run(document, options)", options)
+    return [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in result["violations"]]

@@ -3,6 +3,7 @@ tests that go through it, and one with an unknown placeholder fails there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from daemon.web.scopes import ROUTES
 
@@ -37,7 +38,7 @@ class Names:
         }
         if "{name}" in parts:
             values["{name}"] = named[next(part for part in parts if part in named)]
-        return "/".join(values[part] if part.startswith("{") else part for part in parts)
+        return "/".join(quote(values[part], safe="") if part.startswith("{") else part for part in parts)
 
 
 def reads(names: Names) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check house bench bench-planning dist lock clean
+.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check screenshots house bench bench-planning dist lock clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -67,6 +67,9 @@ docs: $(STAMP) ## write the generated pages of docs/
 
 docs-check: $(STAMP) ## check that the generated pages of docs/ are up to date
 	@$(BIN)/python docs/generate.py --check
+
+screenshots: $(STAMP) ## take the pictures of the pages for README, docs/images/ (needs Chromium)
+	@$(BIN)/python -m docs.screenshots
 
 house: $(STAMP) ## measure how the modules of daemon/ depend on each other; ARGS=--wire follows an answer
 	@$(BIN)/python docs/house.py $(ARGS)

@@ -36,6 +36,7 @@ Timeline = list[tuple[str, float | None]]
 
 _PROJECT = ProjectName("demo")
 _CHANNEL = ChannelName("console")
+_BATCH = "Spring campaign"
 _RATE = 10.0
 """Requests per second: the budget of a real project in cn-north-4."""
 _MANY = 20
@@ -146,7 +147,7 @@ class Demo:
                 await _until(ended, lambda: _all_sent(service), attempted)
                 status = self._summarize(service, sim)
                 if stay and not ended.is_set():
-                    click.echo("Ctrl-C ends the demo.")
+                    click.echo(f"\nThe pages stay until Ctrl-C ends the demo.{await self._link(service)}")
                     await ended.wait()
         return status
 
@@ -204,24 +205,28 @@ class Demo:
 
         for scene in cast(self.jobs, self.seed):
             [job_id] = sim.create_jobs(kind=scene.kind, name=scene.name, timeline=scene.timeline)
-            wanted = [JobEntry(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
-            await service.store.write(partial(track, wanted=wanted, at=CLOCK.now(), who=who()))
+            entry = JobEntry(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id), batch=_BATCH)
+            await service.store.write(partial(track, wanted=[entry], at=CLOCK.now(), who=who()))
         click.echo(await self._greeting(service, sim))
 
     async def _greeting(self, service: "Daemon", sim: "Simulator") -> str:
-        """What runs where, and an address that logs in to the pages once."""
+        """What runs where, and where to see it."""
+        return (
+            f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
+            f"real one.\nwrapd polls it and shows each alert below.{await self._link(service)}\n"
+        )
+
+    async def _link(self, service: "Daemon") -> str:
+        """An address that logs in to the pages, once."""
         from daemon.commands.sessions import make_login  # noqa: PLC0415
 
+        if not service.web:
+            return ""
         random, name = secrets.token_bytes(RANDOM_BYTES), who().partition(":")[2]
         secret = await service.store.write(
             lambda tx: make_login(tx, name, ApiScope.ADMIN, random=random, at=CLOCK.now())
         )
-        pages = f" See it at http://{service.web.address}/login?once={secret}" if service.web else ""
-        return (
-            f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
-            f"real one.\nwrapd polls it and shows each alert below."
-            f"{pages}\n"
-        )
+        return f"\nSee it at http://{service.web.address}/login?once={secret}"
 
     def _summarize(self, service: "Daemon", sim: "Simulator") -> Exit:
         """Print what happened, compared with the simulator's own record."""

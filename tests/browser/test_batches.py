@@ -13,7 +13,8 @@ from daemon.commands.shares import share_batch
 from daemon.domain.actions import Actor
 from daemon.domain.shares import USUAL_SHARE
 from daemon.web.pages.wording import batch_path
-from tests.browser.test_pages import LANGUAGES, RUNNING, SCHEMES, WIDTHS, Watched, browsing, log_in, violations
+from tests.browser.test_pages import RUNNING
+from tests.support.chromium import LANGUAGES, SCHEMES, WIDTHS, Watched, browsing, log_in, violations
 from tests.support.hostile import names, whole
 from tests.support.scene import NAMES, fill
 from tests.support.store import record

@@ -100,9 +100,11 @@ def to_login(told: Answer) -> bool:
 
 
 async def test_the_matrix_of_routes_and_sessions(tmp_path: Path) -> None:
-    """A session reads the API and the pages by its scope, and changes something only by a form with its token."""
+    """A session reads the API and the pages by its scope, and changes something only by a form with its own token.
+    One that has ended, by hand, idleness, its token's end or revocation, does nothing."""
     async with desk(tmp_path) as it:
         browsers = {scope: await logged_in(it, made(it, scope)) for scope in SCOPES}
+        stranger = await logged_in(it, made(it, ApiScope.ADMIN, number=3))
         ended, idle = await logged_in(it, TOKEN), await logged_in(it, TOKEN)
         revoked = await logged_in(it, made(it, ApiScope.ADMIN, number=1))
         expired = await logged_in(it, made(it, ApiScope.ADMIN, number=2, days=0.25))
@@ -112,22 +114,23 @@ async def test_the_matrix_of_routes_and_sessions(tmp_path: Path) -> None:
         it.store.write_now(lambda tx: revoke_token(tx, "admin-1", who=WHO, at=NOW))
         for _ in range(2):
             it.clock.advance(0.25 * 86400.0)
-            for browser in browsers.values():
+            for browser in (*browsers.values(), stranger):
                 assert (await browser.get("/account")).status == 200
             await it.tasks.end(patience=10)
         for method, path in routes(it):
             needed = ROUTES[path][method]
             if not isinstance(needed, ApiScope) or path == "/logout":
                 continue
+            of_another = await stranger.token()
             for browser in (ended, idle, revoked, expired, Browser(it)):
-                told = await browser.ask(method, filled_in(path))
+                told = await browser.ask(method, filled_in(path), {"csrf": of_another})
                 assert to_login(told) if path in PAGES else told.status == 401, (method, path)
             for scope, browser in browsers.items():
-                unsigned = await browser.ask(method, filled_in(path), {"csrf": "x"})
-                if method != "GET":
-                    assert unsigned.status == (403 if path in PAGES else 401), (path, scope)
-                    if path not in PAGES:
-                        continue
+                for form in ({}, {"csrf": ""}, {"csrf": "x"}, {"csrf": of_another}) if method != "GET" else ():
+                    unsigned = await browser.ask(method, filled_in(path), form)
+                    assert unsigned.status == (403 if path in PAGES else 401), (path, scope, form)
+                if method != "GET" and path not in PAGES:
+                    continue
                 signed = await browser.ask(method, filled_in(path), {"csrf": await browser.token()})
                 assert (signed.status == 403) == (not scope.includes(needed)), (method, path, scope)
                 assert not to_login(signed) or "revoke" in path, (method, path, scope)

@@ -1,23 +1,25 @@
-"""What must not be read over HTTP: signed URLs, tokens and wrapd's own links, in no answer of any route but where
-the table below allows it. The routes are the router's, so a new one is asked too.
+"""What must not be read over HTTP: signed URLs, tokens, sessions and wrapd's own links, in no answer of any route
+but where the table below allows it. The routes are the router's, so a new one is asked too: the API by a token,
+the pages by a session, in each language.
 `e2e/test_canaries.py` does the same to a whole daemon, with the secrets of its config."""
 
 import asyncio
 from functools import partial
 from pathlib import Path
 
-from daemon.commands.shares import SharedBatch, share_batch
 from daemon.commands.tokens import create_token
 from daemon.domain.jobs import Asset
-from daemon.domain.shares import USUAL_SHARE
 from daemon.domain.tokens import ApiScope
-from daemon.store import AttemptOutcome, Outcome, Transaction
-from daemon.web.scopes import ROUTES
-from tests.contract.test_web_docs import pictures
+from daemon.store import AttemptOutcome, Outcome, PictureRow, ThumbnailRow, Transaction
+from daemon.web.pages.rendering import LANGUAGES
+from daemon.web.scopes import PAGES, ROUTES
 from tests.contract.test_web_tracking import end
+from tests.support.browsing import Browser, logged_in
 from tests.support.everywhere import Names, changes, reads
+from tests.support.scene import share_of
 from tests.support.store import WHO, A, B
-from tests.support.web import MAIN, NOW, TOKEN, Desk, desk
+from tests.support.visits import paths_of
+from tests.support.web import NOW, TOKEN, Desk, desk
 
 STORY = "/api/v1/jobs/{project}/{job_id}"
 LINKS = {"preview": "preview-signature", "download": "download-signature", "cover": "cover-signature"}
@@ -25,9 +27,10 @@ ALLOWED = {
     STORY: set(LINKS),
     "/v/{token}": {"preview"},
     "/v/{token}/download": {"download"},
+    "/jobs/{project}/{job_id}": {"own link"},
     "/share/{token}": {"share"},
 }
-"""What a route is for: the links of one job, where wrapd's own link leads, and the covers of a share."""
+"""What a route is for: the links of one job, where wrapd's own link leads, and a share's own covers."""
 
 
 def url(signature: str) -> str:
@@ -55,17 +58,23 @@ async def everything(it: Desk, own: str) -> tuple[Names, dict[str, str]]:
     made = partial(create_token, name="cms", scope=ApiScope.ADMIN, random=b"canary-in-a-token-bytes!!", who=WHO)
     token = it.store.write_now(lambda tx: made(tx, at=NOW, expires_at=None)).text
     delivery = it.store.write_now(send)
-    share = it.store.write_now(share_of_it).secret
-    it.store.write_now(lambda tx: pictures(tx, row))
+    kept = PictureRow(job=row, url=url("cover"), content_type="image/webp", data=b"x", fetched_at=NOW, error=None)
+    it.store.write_now(lambda tx: tx.pictures.put(kept))
+    it.store.write_now(
+        lambda tx: tx.pictures.put_thumbnail(ThumbnailRow(job=row, data=b"x", width=320, height=180))
+    )
+    share, cover = await share_of(it, "b-1")
     names = Names(
-        project="main", job_id="j-1", batch="b-1", channel=str(A), delivery=delivery, link=own, share=share
+        project="main",
+        job_id="j-1",
+        batch="b-1",
+        channel=str(A),
+        delivery=delivery,
+        link=own,
+        share=share,
+        cover=cover,
     )
     return names, {**LINKS, "own link": own, "token": token[14:], "web.token": TOKEN, "share": share}
-
-
-def share_of_it(tx: Transaction) -> SharedBatch:
-    random = b"canary-in-the-bytes-of-a-share!!"
-    return share_batch(tx, MAIN, "b-1", lasts=USUAL_SHARE, random=random, who=WHO, at=NOW)
 
 
 def spilt(text: str, secrets: dict[str, str], allowed: set[str]) -> set[str]:
@@ -77,16 +86,32 @@ async def test_no_answer_holds_a_secret_but_where_the_table_allows_it(tmp_path: 
     seen: dict[str, set[str]] = {}
     async with desk(tmp_path) as it:
         names, secrets = await everything(it, "canary-of-an-own-link-32-chars-x")
+        browser = await logged_in(it, TOKEN)
+        secrets["session"] = browser.cookies["wrapd_session"]
         for route, path in reads(names):
             if route == "/api/v1/events":
                 text = await streamed(it)
+            elif route in PAGES:
+                text = await read_page(browser, route, names)
             else:
                 told = await it.ask("GET", path, token=TOKEN)
-                assert told.status < 400 or "/cover" in route, (path, told.body)
-                text = f"{told.headers} {told.body.decode()}"
+                assert told.status < 400, (path, told.body)
+                text = f"{told.headers} {told.body.decode(errors='replace')}"
             assert not spilt(text, secrets, ALLOWED.get(route, set())), route
             seen[route] = spilt(text, secrets, set())
         assert {route: found for route, found in seen.items() if found} == ALLOWED, "the table allows too much"
+
+
+async def read_page(browser: Browser, route: str, names: Names) -> str:
+    """A page as all who are logged in can read it."""
+    text = ""
+    for language in LANGUAGES:
+        browser.cookies["wrapd_language"] = language
+        for path in paths_of(route, names):
+            told = await browser.get(path)
+            assert told.status == 200, (path, told.status)
+            text += f"{told.headers} {told.body.decode(errors='replace')}"
+    return text
 
 
 async def test_no_error_and_no_change_tells_a_secret(tmp_path: Path) -> None:
@@ -98,11 +123,31 @@ async def test_no_error_and_no_change_tells_a_secret(tmp_path: Path) -> None:
                 told = await it.ask(method, path, token=token, body=body)
                 allowed = set(LINKS) if method == "PATCH" and told.status == 200 else set()
                 assert not spilt(f"{told.headers} {told.body.decode()}", secrets, allowed), (method, path, body)
+        sent = {"web.token", "own link", "share"}  # with the address
+        browser = await logged_in(it, TOKEN)
+        secrets["session"] = browser.cookies["wrapd_session"]
         for _, path in reads(names):
             for asked in (f"{path}?canary=1", f"{path}/x", path + TOKEN):
-                told = await it.ask("GET", asked, token=f"{TOKEN}x")
-                sent = {"web.token", "own link", "share"}  # with the address
-                assert not spilt(f"{told.headers} {told.body.decode()}", secrets, sent), asked
+                for told in (await it.ask("GET", asked, token=f"{TOKEN}x"), await browser.get(asked)):
+                    text = f"{told.headers} {told.body.decode(errors='replace')}"
+                    assert told.status != 200 or not spilt(text, secrets, {*sent, *LINKS}), asked
+                    assert told.status == 200 or not spilt(text, secrets, sent), asked
+
+
+async def test_no_form_tells_a_secret(tmp_path: Path) -> None:
+    """Sent as a page would, and wrongly."""
+    async with desk(tmp_path) as it:
+        names, secrets = await everything(it, "canary-of-an-own-link-32-chars-x")
+        for route, methods in PAGES.items():
+            for form in ({}, {"csrf": "x"}, {"canary": "1"}):
+                if "POST" not in methods:
+                    continue
+                browser = await logged_in(it, TOKEN)
+                secrets["session"] = browser.cookies["wrapd_session"]
+                signed = {"csrf": await browser.token()} if "csrf" not in form and form else {}
+                told = await browser.ask("POST", names.filled(route), {**form, **signed})
+                allowed = {"own link", "share"} & ALLOWED.get(route, set())
+                assert not spilt(f"{told.headers} {told.body.decode()}", secrets, allowed), (route, form)
 
 
 async def streamed(it: Desk) -> str:

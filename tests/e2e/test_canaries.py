@@ -7,7 +7,7 @@ must be stored or told is named here (every route of the web server is asked, th
 - the database holds the videos' signed links (`jobs`, and `pictures`: the address that was fetched), because
   messages are written from them, and wrapd's own links' tokens (`links`), by which a click is found; nothing else;
 - `jobs --json`, `show` and the API's answer about a job hold the signed links: they are what was asked for;
-- `/v/…` leads to the video with a signed link;
+- `/v/…` leads to the video with a signed link, and the page of a job with wrapd's own link to it;
 - `links list` holds wrapd's own links, and `callback-url` prints the address to give to MetaStudio, by design.
 """
 
@@ -23,15 +23,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 
 from daemon.sim.scripts import script_text
+from daemon.web.pages.rendering import LANGUAGES
+from daemon.web.scopes import PAGES
+from tests.support.browsing import FORM
 from tests.support.everywhere import Names, changes, reads
 from tests.support.live import FAST, LiveDaemon, LiveSim, until
 from tests.support.programs import ROOT
 from tests.support.smtp_server import Fault, MailServer
+from tests.support.visits import paths_of
 from tests.support.webhook import Answer, Received, Webhook, ok_json
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -158,11 +162,14 @@ def simulator() -> Iterator[LiveSim]:
         yield sim
 
 
-def ask(port: int, method: str, path: str, body: object = None, token: str | None = None) -> bytes:
+def ask(
+    port: int, method: str, path: str, body: object = None, token: str | None = None, *, cookie: str | None = None
+) -> bytes:
     """Return an answer of the daemon's pages, including its headers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Last-Event-ID": "0"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers |= {"Cookie": cookie} if cookie else {}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         endless = answer.getheader("Content-Type", "").startswith("text/event-stream")
@@ -172,9 +179,31 @@ def ask(port: int, method: str, path: str, body: object = None, token: str | Non
         connection.close()
 
 
+def session(port: int, token: str) -> str:
+    """Log in to the pages; return the cookie."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", "/login", urlencode({"token": token}), FORM)
+        answer = connection.getresponse()
+        answer.read()
+        return str(answer.getheader("Set-Cookie")).partition(";")[0]
+    finally:
+        connection.close()
+
+
 def routes(port: int, found: Found, names: Names, token: str) -> None:
     """Read every route of the web server, and try to change everything without a right to it."""
+    cookie = session(port, token)
     for route, path in reads(names):
+        if route in PAGES:
+            for language in LANGUAGES:
+                for page in paths_of(route, names):
+                    said = ask(port, "GET", page, cookie=f"{cookie}; wrapd_language={language}")
+                    assert said[:3] == b"200" or route.endswith("/cover/{n}"), (page, said)
+                    assert cookie.partition("=")[2].encode() not in said
+                    found.keep(f"GET {route} as {page} in {language}", said)
+            found.keep(f"GET {path}x", ask(port, "GET", f"{path}x", cookie=cookie))
+            continue
         said = ask(port, "GET", path, token=token)
         assert said[:1] in b"23" or route.endswith(("/cover", "/cover/{n}", "/answer")), (route, said)
         if route == "/api/v1/events":
@@ -412,11 +441,13 @@ def _told(hook: Webhook) -> str:
 
 def _must_be_stored(secret: str, place: str) -> bool:
     if secret == "share":
-        return place == "GET /share/{token}"  # in the addresses of its covers
+        return place.startswith("GET /share/{token} as ")  # in the addresses of its covers
     if place == "messages":
         return secret.startswith(("signature", "token "))
     if secret.startswith("signature"):
         if place in {"GET /api/v1/jobs/{project}/{job_id}", "GET /v/{token}", "GET /v/{token}/download"}:
             return True
         return place in {"table jobs", "table pictures", "table wrapd.db", "table wrapd.db-wal", "jobs --json"}
+    if secret.startswith("token ") and place.startswith("GET /jobs/{project}/{job_id} as "):
+        return True
     return secret.startswith("token ") and place in {"table links", "table wrapd.db", "table wrapd.db-wal"}

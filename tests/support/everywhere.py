@@ -3,6 +3,7 @@ tests that go through it, and one with an unknown placeholder fails there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from daemon.web.scopes import ROUTES
 
@@ -18,8 +19,10 @@ class Names:
     delivery: int
     link: str
     """The token of wrapd's own link to the job's video."""
-    share: str
-    """The secret of a share of the batch."""
+    share: str = "none"
+    """The token of a share of the batch."""
+    cover: str = "1"
+    """The number of a cover on the page of the share."""
 
     def filled(self, route: str) -> str:
         """The path of a route. Raises KeyError for a placeholder that is not known here."""
@@ -30,12 +33,12 @@ class Names:
             "{job_id}": self.job_id,
             "{id}": str(self.delivery),
             "{token}": self.share if "share" in parts else self.link,
-            "{n}": "1",
             "{secret}": "wrong",
+            "{n}": self.cover,
         }
         if "{name}" in parts:
             values["{name}"] = named[next(part for part in parts if part in named)]
-        return "/".join(values[part] if part.startswith("{") else part for part in parts)
+        return "/".join(quote(values[part], safe="") if part.startswith("{") else part for part in parts)
 
 
 def reads(names: Names) -> Iterator[tuple[str, str]]:

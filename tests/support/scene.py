@@ -1,20 +1,33 @@
 """Jobs of every state with covers, alerts and notes, for the pages to show."""
 
 import io
-import random
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from daemon.commands import set_note
+from daemon.commands import MuteWish, mute, pause, set_note
 from daemon.domain.actions import Actor
+from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, JobId, Observation
-from daemon.domain.text import word
+from daemon.domain.mutes import MuteScope
+from daemon.domain.routing import Routing
+from daemon.domain.text import clean, word
 from daemon.domain.transitions import Moved
-from daemon.store import PictureRow, ThumbnailRow, TrackRequest, Transaction
-from tests.support.store import BOTH
-from tests.support.web import MAIN, NOW, Desk, learned
+from daemon.sim.files import cover_png
+from daemon.store import (
+    AttemptOutcome,
+    Outcome,
+    PictureRow,
+    ThumbnailRow,
+    TrackRequest,
+    Transaction,
+)
+from tests.support.everywhere import Names
+from tests.support.store import BOTH, A, B
+from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, learned
 
 WHO = Actor("cli:ann")
 NAMES = (
@@ -48,30 +61,27 @@ STATES = (
 
 
 def picture(number: int) -> bytes:
-    """A small picture that looks like no other."""
-    rng = random.Random(number)
-    made = Image.new("RGB", (320, 180), tuple(rng.randrange(40, 200) for _ in range(3)))
-    draw = ImageDraw.Draw(made)
-    for _ in range(5):
-        x, y, size = rng.randrange(320), rng.randrange(180), rng.randrange(20, 90)
-        draw.ellipse(
-            (x - size, y - size, x + size, y + size), fill=tuple(rng.randrange(40, 255) for _ in range(3))
-        )
+    """A small cover that looks like no other."""
     into = io.BytesIO()
-    made.save(into, "WEBP")
+    Image.open(io.BytesIO(cover_png(number))).resize((320, 180)).save(into, "WEBP")
     return into.getvalue()
 
 
 def fill(
-    it: Desk, names: Sequence[str] = NAMES, *, foreign: Sequence[str] = (), url: str = "https://v.example/a.mp4"
+    it: Desk,
+    names: Sequence[str] = NAMES,
+    *,
+    foreign: Sequence[str] = (),
+    url: str = "https://v.example/a.mp4",
+    routing: Routing = BOTH,
 ) -> None:
     """Track a job of each name; wherever else people and the service can put a text, there is its
     `foreign` one, and `url` wherever there is a link."""
     it.durations = learned(seconds=600.0)
-    it.store.write_now(lambda tx: _fill(tx, names, foreign, url))
+    it.store.write_now(lambda tx: _fill(tx, names, foreign, url, routing))
 
 
-def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str) -> None:
+def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str, routing: Routing) -> None:
     for number, name in enumerate(names):
         foreign = texts[number] if texts else ""
         job_id = JobId(f"{number:032x}")
@@ -87,10 +97,10 @@ def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str)
         at = NOW - timedelta(minutes=9 + number)
         tx.jobs.track(wanted, at=at)
         job = tx.jobs.find(job_id, MAIN)[0].id
-        _move(tx, job, None, "WAITING", at)
+        _move(tx, job, None, "WAITING", at, born=at, routing=routing)
         state = STATES[number % len(STATES)]
         if state != "WAITING":
-            _move(tx, job, "WAITING", "PROCESSING", at + timedelta(minutes=1))
+            _move(tx, job, "WAITING", "PROCESSING", at + timedelta(minutes=1), born=at, routing=routing)
         if state not in ("WAITING", "PROCESSING"):
             _move(
                 tx,
@@ -98,9 +108,11 @@ def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str)
                 "PROCESSING",
                 state,
                 at + timedelta(minutes=7),
+                born=at,
                 name=foreign or name,
                 foreign=foreign,
                 url=url,
+                routing=routing,
             )
         if state in ("SUCCEED", "PARTIAL_SUCCEED"):
             data = picture(number)
@@ -119,25 +131,27 @@ def _move(
     after: str,
     at: datetime,
     *,
+    born: datetime | None = None,
     name: str = "",
     foreign: str = "",
     url: str = "",
+    routing: Routing = BOTH,
 ) -> None:
-    failed = after == "FAILED"
+    failed, born = after == "FAILED", born or at
     asset = Asset(
         asset_name=name or None, cover_url=url or None, preview_url=url or None, download_url=url or None
     )
     seen = Observation(
         state=after,
         asset=Asset() if failed else asset,
-        created_at=at - timedelta(minutes=1),
-        started_at=None if after == "WAITING" else at,
+        created_at=born - timedelta(seconds=30),
+        started_at=None if after == "WAITING" else born + timedelta(seconds=40),
         duration=None if failed or not url else 93.0,
         error_code="MSS.0042" if failed else None,
         error_msg=(foreign or "the avatar's licence has ended") if failed else None,
     )
     moved = Moved(before=before, after=after, observed_at=at, reported_at=at - timedelta(seconds=20))
-    tx.jobs.record_move(job, moved, seen, routing=BOTH, due_at=at)
+    tx.jobs.record_move(job, moved, seen, routing=routing, due_at=at)
 
 
 def tag(foreign: str, usual: str) -> str:
@@ -146,3 +160,94 @@ def tag(foreign: str, usual: str) -> str:
         return word(foreign[:60])
     except ValueError:
         return usual
+
+
+OWN_LINK = "a-link-of-wrapd-itself-32-chars-x"
+FULL, SECOND = "Spring campaign", "Winter lookbook"
+"""A batch of `fill`, and one of `trouble` that has ended."""
+
+
+async def whole_scene(
+    it: Desk, names: Sequence[str] = NAMES, *, foreign: Sequence[str] = (), url: str = "https://v.example/a.mp4"
+) -> Names:
+    """`fill`, and all that goes wrong besides: alerts given up, a refused channel, mutes, a paused project, jobs
+    lost, expired and overdue, and a batch that ended. Returns samples of what there is."""
+    fill(it, names, foreign=foreign, url=url)
+    text = clean(" ".join(foreign))[:400].strip() if foreign else ""
+    delivery = it.store.write_now(lambda tx: _trouble(tx, text))
+    job = it.job(f"{1:032x}")
+    share, cover = await share_of(it, job.batch or FULL)
+    return Names(
+        project=MAIN,
+        job_id=job.job_id,
+        batch=job.batch or FULL,
+        channel=A,
+        delivery=delivery,
+        link=OWN_LINK,
+        share=share,
+        cover=cover,
+    )
+
+
+async def share_of(it: Desk, batch: str) -> tuple[str, str]:
+    """The token of a share of a batch, and the number of a cover on its page."""
+    path = f"/api/v1/batches/{MAIN}/{quote(batch, safe='')}/share"
+    told = await it.ask("POST", path, token=TOKEN, body={})
+    assert told.status == 200, told
+    token = str(told.json()["url"]).rpartition("/")[2]
+    page = (await it.ask("GET", f"/share/{token}")).body.decode()
+    return token, re.findall(r'/cover/(\d+)"', page)[0]
+
+
+def _trouble(tx: Transaction, text: str) -> int:
+    """Returns a delivery that was given up."""
+    row = tx.jobs.find(JobId(f"{1:032x}"), MAIN)[0]
+    tx.links.of_job(row.id, token=OWN_LINK, at=NOW, life=86400.0)
+    for number, event in enumerate((Event.LOST, Event.EXPIRED)):
+        job = _track(tx, f"lost-{number}", text or f"Autumn trailer, part {number + 1}")
+        tx.jobs.record_end(job, event, at=NOW - timedelta(hours=1), routing=BOTH, reason=text or "HTTP 404")
+    stuck = _track(tx, "stuck", text or "Anniversary speech")
+    _move(tx, stuck, None, "PROCESSING", NOW - timedelta(hours=3))
+    tx.jobs.record_stuck(stuck, at=NOW - timedelta(hours=1), routing=BOTH)
+    for number in range(3):
+        job = _track(tx, f"ended-{number}", text or f"Lookbook, page {number + 1}", batch=tag(text, SECOND))
+        _move(tx, job, None, "SUCCEED" if number else "FAILED", NOW - timedelta(hours=2), name=text or "Lookbook")
+    given_up = [
+        _attempt(tx, kind, text)
+        for kind in (AttemptOutcome.SENT, AttemptOutcome.DEAD, AttemptOutcome.RETRY, AttemptOutcome.DEAD)
+    ][-1]
+    _attempt(tx, AttemptOutcome.HELD, text)
+    for scope, subject in (
+        (MuteScope.JOB, f"{4:032x}"),
+        (MuteScope.BATCH, tag(text, SECOND)),
+        (MuteScope.TAG, "retail"),
+    ):
+        wish = MuteWish(
+            scope=scope, subject=subject, lasts=timedelta(hours=4), comment=text or "known, being fixed"
+        )
+        mute(tx, wish, at=NOW, who=WHO)
+    pause(tx, OTHER, who=WHO, at=NOW, comment=text or "the account moves to another region")
+    return given_up
+
+
+def _track(tx: Transaction, name: str, label: str, *, batch: str | None = None) -> int:
+    job_id = JobId(name)
+    wanted = TrackRequest(project=MAIN, kind="avatar", job_id=job_id, label=label[:200] or None, batch=batch)
+    tx.jobs.track(wanted, at=NOW - timedelta(hours=4))
+    return tx.jobs.find(job_id, MAIN)[0].id
+
+
+def _attempt(tx: Transaction, kind: AttemptOutcome, text: str) -> int:
+    """Send the next alert with this outcome: to channel B if it holds alerts from then on, else to A."""
+    claimed = tx.outbox.claim(B if kind is AttemptOutcome.HELD else A, now=NOW)
+    assert claimed is not None
+    status, why = {
+        AttemptOutcome.SENT: (200, "HTTP 200"),
+        AttemptOutcome.RETRY: (503, "HTTP 503: the service is overloaded or down"),
+        AttemptOutcome.DEAD: (400, "HTTP 400: the service does not understand the message"),
+        AttemptOutcome.HELD: (401, "HTTP 401: the service refuses the channel's token or key"),
+    }[kind]
+    due = NOW + timedelta(minutes=5) if kind in (AttemptOutcome.RETRY, AttemptOutcome.HELD) else None
+    outcome = Outcome(kind=kind, reason=text or why, status_code=status, due_at=due)
+    tx.outbox.finish(claimed, outcome, at=NOW)
+    return claimed.delivery.id

@@ -17,6 +17,7 @@ from daemon.app.hub import Hub, News
 from daemon.clock import ManualClock
 from daemon.domain.durations import Durations, Sample, fit
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
+from daemon.domain.routing import routing
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
@@ -26,7 +27,7 @@ from daemon.web.app import App
 from daemon.web.context import SentTest, WebContext
 from daemon.web.live import Live
 from daemon.web.server import WebServer, build_app
-from tests.support.store import BOTH, A, B
+from tests.support.store import A, B
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
@@ -154,6 +155,7 @@ async def desk(
     folder: Path,
     *,
     projects: tuple[ProjectName, ...] = (MAIN,),
+    channels: tuple[ChannelName, ...] = (A, B),
     streams: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Desk]:
@@ -187,13 +189,13 @@ async def desk(
     hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
     context = WebContext(
         settings=made,
-        routing=BOTH,
+        routing=routing([], operators=None, channels=channels),
         store=store,
         clock=clock,
         projects=projects,
         hint=hint,
         renew=renew,
-        channels={A: FACTS, B: FACTS},
+        channels=dict.fromkeys(channels, FACTS),
         test=test,
         durations=lambda: it.durations,
         give_up_after=86400.0,

@@ -17,6 +17,8 @@ document.addEventListener("click", async (event) => {
 const live = document.getElementById("live"), main = document.getElementById("main");
 const PACE = 2000, EACH = 60000, SAID = 10000, AGAIN = 10000;
 const said = document.getElementById("said"), state = document.getElementById("stream");
+// What somebody just asked for may have come to its end before the stream was open.
+let asked = new URLSearchParams(location.search).has("done");
 let stream, timer, last = 0, wanted = false, busy = false, paused = false, count = 0, saidAt = 0;
 
 // A form's token differs each time; nothing else of a node does unless it changed.
@@ -92,7 +94,11 @@ function concerns(event) {
 
 function connect() {
   stream = new EventSource("/api/v1/events");
-  stream.onopen = () => { state.textContent = `· ${live.dataset.live}`; };
+  stream.onopen = () => {
+    state.textContent = `· ${live.dataset.live}`;
+    if (asked) soon();
+    asked = false;
+  };
   stream.onerror = () => {
     if (paused) return;
     state.textContent = `· ${live.dataset.reconnecting}`;

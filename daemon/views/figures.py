@@ -120,17 +120,15 @@ def _produced(kind: str, seconds: Sequence[float]) -> Produced:
 
 
 def _days(sums: "Sequence[DaySum]", today: date, number: int) -> Iterator[Day]:
+    of: dict[date, list[DaySum]] = {}
+    for each in sums:
+        of.setdefault(each.day, []).append(each)
     for ago in reversed(range(number)):
         day = today - timedelta(days=ago)
-        of_day = [each for each in sums if each.day == day]
         states: Counter[str] = Counter()
-        for each in of_day:
+        timed, seconds = 0, 0.0
+        for each in of.get(day, ()):
             states[each.state] += each.jobs
-        done = [each for each in of_day if each.state in (State.SUCCEED, State.PARTIAL_SUCCEED)]
-        seconds = sum(each.seconds for each in done)
-        yield Day(
-            day=day.isoformat(),
-            states=dict(states),
-            timed=sum(each.timed for each in done),
-            seconds=round(seconds, 3),
-        )
+            if each.state in (State.SUCCEED, State.PARTIAL_SUCCEED):
+                timed, seconds = timed + each.timed, seconds + each.seconds
+        yield Day(day=day.isoformat(), states=dict(states), timed=timed, seconds=round(seconds, 3))

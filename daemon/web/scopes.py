@@ -35,6 +35,7 @@ PAGES: Table = {
     "/jobs/{project}/{job_id}/mute": {"POST": WRITE},
     "/jobs/{project}/{job_id}/unmute": {"POST": WRITE},
     "/jobs/{project}/{job_id}/retry": {"POST": WRITE},
+    "/stats": {"GET": READ},
     "/account": {"GET": READ},
     "/account/sessions/{id}/end": {"POST": READ},
     "/account/token/revoke": {"POST": READ},

@@ -214,7 +214,8 @@ def rows_of_pages(
                     "met": took <= limit,
                 }
             )
-    grows, large = max(costs, key=lambda each: each.large / each.small), max(costs, key=lambda each: each.size)
+    grows = max((each for each in costs if each.filters < 2), key=lambda each: each.large / each.small)
+    large = max(costs, key=lambda each: each.size)
     found.append(
         {
             "what": f"the page that grows most with the jobs: `{grows.path}`",

@@ -189,7 +189,7 @@ class NeedRows(TransactionPart):
             frozen=frozen,
             lost=lost,
             expired=expired,
-            running=watch_rows(sorted(running)[:MOST_RUNNING]),
+            running=sorted(watch_rows(running))[:MOST_RUNNING],
             links=links,
             dead=self._dead(),
             refused=DeliveryQueue(self._connection).refusals(channels),
@@ -208,7 +208,7 @@ class NeedRows(TransactionPart):
         found = {
             row.id: row
             for part in chunks(times)
-            for row in map(_as_row, self._connection.execute(_BY_IDS, {"rows": part}))
+            for row in map(_as_row, self._connection.execute(_BY_IDS, {"rows": part}).all())
         }
         return [(found[each], since) for each, since in times.items()]
 
@@ -242,14 +242,14 @@ class NeedRows(TransactionPart):
                 query,
                 {"of_project": project, "most": most, **values}
                 | ({} if states else {"of_tracking": tracking.value, "of_state": state or None}),
-            )
+            ).all()
         ]
 
     def _dying(self, now: datetime, within: float) -> list[NeedRow]:
         """Videos whose last link dies within `within` seconds and that were not opened, the first to die first,
         whether or not a reminder was written."""
         values = {"now": now, "last": now + timedelta(seconds=within), "most": MOST}
-        rows = [row for query in (_EXPIRING, _REMINDED) for row in self._connection.execute(query, values)]
+        rows = [row for query in (_EXPIRING, _REMINDED) for row in self._connection.execute(query, values).all()]
         return sorted(map(_as_row, rows), key=lambda row: (row.link_until_stamp, row.id))[:MOST]
 
     def _dead(self) -> list[DeadAlerts]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, func, or_, select
+from sqlalchemy import Connection, Text, and_, bindparam, case, func, or_, select
 
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.mapping import plain
@@ -42,13 +42,14 @@ _ACTIVE_ROWS = (
     .subquery()
 )
 _ACTIVE = select(*_ACTIVE_ROWS.c, func.count()).group_by(*_ACTIVE_ROWS.c)
+_ASKED = ((_PROJECT, _J.project), (_BATCH, _J.batch))
 _TAGGED_IDS = select(_T.job).where(_T.tag == _TAG).order_by(_T.job.desc()).limit(MOST_TALLIED).subquery()
 _TAGGED = (
     select(
         _J.tracking,
         _STATE,
         func.count(),
-        func.sum(or_(_PROJECT.is_(None), _J.project == _PROJECT) & or_(_BATCH.is_(None), _J.batch == _BATCH)),
+        func.count(case((and_(*(or_(given.is_(None), column == given) for given, column in _ASKED)), 1))),
     )
     .join_from(_TAGGED_IDS, JOBS, _J.id == _TAGGED_IDS.c.job)
     .group_by(_J.tracking, _STATE)
@@ -92,5 +93,5 @@ def tallies(
 def _tallied(rows: Iterable[Any], *, whole: bool) -> Tallies:
     counts: Counter[tuple[str, str]] = Counter()
     for tracking, state, number in rows:
-        counts[tracking, state] += int(number)
+        counts[tracking, state] += number
     return Tallies(counts=counts, whole=whole)

@@ -62,7 +62,7 @@ async def test_a_bar_is_as_high_as_its_jobs_are_many(tmp_path: Path) -> None:
         )
         browser = await logged_in(it, TOKEN)
         page = (await browser.get("/stats?days=7")).body.decode()
-        plot = page.partition('<svg class="plot"')[2].partition("</svg>")[0]
+        plot = page.partition(' role="img"')[2].partition("</svg>")[0]
         bars = re.findall(
             r'<rect class="(\w+)"[^>]* x="([\d.]+)%" y="([\d.]+)" width="[\d.]+%" height="([\d.]+)"', plot
         )

@@ -11,7 +11,7 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store import Store, tallies
 from tests.support.many import make
-from tests.support.store import NOW, url_of
+from tests.support.store import NOW, track, url_of
 from tests.unit.test_store_lists import walks
 
 ROWS = 600
@@ -50,7 +50,7 @@ def test_they_are_those_of_a_count(store: Store, fit: dict[str, str | None]) -> 
     "fit", [{"tag": "spring"}, {"batch": "giant"}, {"tag": "web", "project": "main"}], ids=str
 )
 def test_of_many_only_the_first_are_counted(tmp_path: Path, fit: dict[str, str]) -> None:
-    many = 6 * tallies.MOST_TALLIED
+    many = 12 * tallies.MOST_TALLIED
     path = make(tmp_path / "wrapd.db", many, now=NOW, tracked=0.9)
     store = Store.open(url_of(path), clock=ManualClock(NOW))
     found = store.read(lambda tx: tx.jobs.tallies(**fit))
@@ -58,6 +58,14 @@ def test_of_many_only_the_first_are_counted(tmp_path: Path, fit: dict[str, str])
     store.close()
     assert not found.whole
     assert 0 < found.of(Tracking.ACTIVE) <= tallies.MOST_TALLIED < len(whole)
+
+
+def test_a_tag_of_jobs_without_a_batch(tmp_path: Path) -> None:
+    store = Store.open(url_of(tmp_path / "wrapd.db"), clock=ManualClock(NOW))
+    store.write_now(lambda tx: track(tx, "job-1", tags=("red",)))
+    assert not any(store.read(lambda tx: tx.jobs.tallies(batch="b", tag="red")).counts.values())
+    assert store.read(lambda tx: tx.jobs.tallies(tag="red")).counts == {("active", ""): 1}
+    store.close()
 
 
 @pytest.mark.parametrize("fit", FITS, ids=str)

@@ -30,6 +30,8 @@ _UNKNOWN = 4
 """Those without an estimate that are shown beside them."""
 _BATCHES = 8
 _LISTED = 50
+_IN_BATCHES = 100
+"""Jobs of batches from which their ends are estimated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def _read(tx: Transaction, context: WebContext, now: datetime) -> OverviewRows:
         running=_next_to_end(tx, context, found, now),
         count=tx.jobs.tallies().of(Tracking.ACTIVE, State.PROCESSING),
         today=_today(tx, context, now),
-        batches=shown_batches(tx, context, under_way, now),
+        batches=shown_batches(tx, context, under_way, now, most=_IN_BATCHES, begun=True),
         projects=[views.stats(each, running=True, now=now) for each in figures],
         channels=[channel_view(tx, context, name, alerts) for name in context.channels],
     )

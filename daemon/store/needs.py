@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, type_c
 from daemon.domain.actions import Action
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.states import State
-from daemon.store import assets
+from daemon.store import assets, paging
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.memory import Statuses
 from daemon.store.mutes import Mutes
@@ -113,6 +113,8 @@ _FAILED = (
 )
 _FROZEN = _of_state(_ROWS, Tracking.ACTIVE, State.BLOCK).order_by(_J.id).limit(_MOST)
 _RUNNING = _of_state(_WATCHED, Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
+_RUNNING = _RUNNING.where(_J.id <= bindparam("last", type_=BigInteger))
+_RUNNING_IDS = _of_state(select(_J.id), Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
 _GONE = (
     _ROWS.where(
         _J.project == _PROJECT,
@@ -182,14 +184,14 @@ class NeedRows(TransactionPart):
         config, `links_within` the seconds within which links die (0: they are not read)."""
         counts: list[_Count] = [(*row,) for row in self._connection.execute(_COUNTS)]
         failed, frozen, lost, expired = self._ended(counts, since)
-        running = self._of(counts, _RUNNING, MOST_RUNNING, Tracking.ACTIVE, State.PROCESSING)
+        running = self._running(counts)
         links = self._dying(now, links_within) if links_within > 0 else []
         return Found(
             failed=failed,
             frozen=frozen,
             lost=lost,
             expired=expired,
-            running=sorted(watch_rows(running))[:MOST_RUNNING],
+            running=running,
             links=links,
             dead=self._dead(),
             refused=DeliveryQueue(self._connection).refusals(channels),
@@ -222,6 +224,15 @@ class NeedRows(TransactionPart):
         for gone in (Tracking.LOST, Tracking.EXPIRED):
             rows = map(_as_row, self._of(counts, _GONE, MOST, gone))
             yield sorted(rows, key=attrgetter("id"), reverse=True)[:MOST]
+
+    def _running(self, counts: Sequence[_Count]) -> list[WatchRow]:
+        """The first `MOST_RUNNING` jobs in production. An index tells which those of several projects are."""
+        state = (Tracking.ACTIVE, State.PROCESSING)
+        last = paging.ALL
+        if sum((tracking, name) == state for _, tracking, name, _ in counts) > 1:
+            ids = sorted(row.id for row in self._of(counts, _RUNNING_IDS, MOST_RUNNING, *state))
+            last = ids[MOST_RUNNING - 1] if len(ids) >= MOST_RUNNING else last
+        return sorted(watch_rows(self._of(counts, _RUNNING, MOST_RUNNING, *state, last=last)))
 
     def _of(
         self,

@@ -214,9 +214,13 @@ def rows_of_pages(
                     "met": took <= limit,
                 }
             )
+    return [*found, *_rows_of_growth(costs, ratio, size)]
+
+
+def _rows_of_growth(costs: list[Cost], ratio: float, size: int) -> list[dict[str, object]]:
     grows = max((each for each in costs if each.filters < 2), key=lambda each: each.large / each.small)
     large = max(costs, key=lambda each: each.size)
-    found.append(
+    return [
         {
             "what": f"the page that grows most with the jobs: `{grows.path}`",
             "wrapd": f"{grows.large:.1f} ms",
@@ -224,9 +228,7 @@ def rows_of_pages(
             "ratio": grows.large / grows.small,
             "target": f"at most {ratio:g}",
             "met": grows.large <= ratio * grows.small,
-        }
-    )
-    found.append(
+        },
         {
             "what": f"the largest page, compressed: `{large.path}`",
             "wrapd": f"{large.size / 1000:.1f} KB",
@@ -234,9 +236,8 @@ def rows_of_pages(
             "ratio": None,
             "target": f"at most {size / 1000:g} KB",
             "met": large.size <= size,
-        }
-    )
-    return found
+        },
+    ]
 
 
 def row_of_paints(own: list[float], bare: list[float], *, ratio: float) -> dict[str, object]:

@@ -7,7 +7,6 @@ are pixels from the top.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 
 from daemon import views
@@ -28,45 +27,12 @@ OUTCOMES: Mapping[str, str] = {
     State.CANCELED.value: "stop",
 }
 """How jobs end, from the base line up, each with its mark."""
-SUCCESSES = (State.SUCCEED.value, State.PARTIAL_SUCCEED.value)
 WITHIN = (1, 2, 5, 10, 30, 60, 300)
 """Seconds up to which delays are counted together; longer ones come last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DayEnds:
-    """How jobs ended on a day, and of those that succeeded how many have a known production time, and their
-    seconds together."""
-
-    day: date
-    states: Mapping[str, int]
-    timed: int
-    seconds: float
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(self.states.values())
-
-    @property
-    def done(self) -> int:
-        """Those that succeeded, wholly or partly."""
-        return sum(self.states.get(state, 0) for state in SUCCESSES)
-
-    @property
-    def rate(self) -> float | None:
-        """The share of them in those that were not canceled; None if there are none."""
-        judged = self.done + self.states.get(State.FAILED, 0)
-        return self.done / judged if judged else None
-
-    @property
-    def mean(self) -> float | None:
-        """Their seconds of production on average; None if none is known."""
-        return self.seconds / self.timed if self.timed else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class PlotBar:
     """A piece of a bar, with its mark."""
 
     tone: str
@@ -81,7 +47,7 @@ class DateMark:
     """A date below the days. `anchor` is which end of its text is at `x`."""
 
     x: float
-    day: date
+    day: str
     anchor: str
 
 
@@ -90,7 +56,7 @@ class DayBars:
     """Ends by day and outcome as stacked bars. `top` is the number at the upper line, half of it at the middle
     one."""
 
-    bars: Sequence[Bar]
+    bars: Sequence[PlotBar]
     top: int
     marks: Sequence[DateMark]
 
@@ -154,28 +120,12 @@ class Delays:
     high: float
 
 
-def by_day(projects: Collection[views.Stats]) -> list[DayEnds]:
+def by_day(projects: Collection[views.Stats]) -> list[views.Day]:
     """The days of all these projects together, oldest first."""
-    found = []
-    for days in zip(*(each.days for each in projects), strict=True):
-        states: Counter[str] = Counter()
-        for each in days:
-            states.update(each.states)
-        timed, seconds = sum(each.timed for each in days), sum(each.seconds for each in days)
-        found.append(DayEnds(day=date.fromisoformat(days[0].day), states=states, timed=timed, seconds=seconds))
-    return found
+    return [views.together(days) for days in zip(*(each.days for each in projects), strict=True)]
 
 
-def together(days: Sequence[DayEnds]) -> DayEnds:
-    """Some days as one, under the date of the last."""
-    states: Counter[str] = Counter()
-    for each in days:
-        states.update(each.states)
-    timed, seconds = sum(each.timed for each in days), sum(each.seconds for each in days)
-    return DayEnds(day=days[-1].day, states=states, timed=timed, seconds=seconds)
-
-
-def day_bars(days: Sequence[DayEnds]) -> DayBars:
+def day_bars(days: Sequence[views.Day]) -> DayBars:
     """The ends of each day as a bar of its outcomes."""
     top = rounded_up(max(each.total for each in days))
     step, bars = 100 / len(days), []
@@ -186,7 +136,7 @@ def day_bars(days: Sequence[DayEnds]) -> DayBars:
                 height = max(1.0, HEIGHT * count / top)
                 base -= height
                 bars.append(
-                    Bar(
+                    PlotBar(
                         tone=tone,
                         x=round(step * (number + 0.12), 2),
                         width=round(step * 0.76, 2),
@@ -197,7 +147,7 @@ def day_bars(days: Sequence[DayEnds]) -> DayBars:
     return DayBars(bars=bars, top=top, marks=_marks(days))
 
 
-def day_line(days: Sequence[DayEnds]) -> DayLine:
+def day_line(days: Sequence[views.Day]) -> DayLine:
     """The success rate of each day that has one."""
     step = 100 / len(days)
     placed = [
@@ -256,7 +206,7 @@ def rounded_up(number: int) -> int:
     return next(each * power for each in (2, 4, 6, 8, 10) if each * power >= number)
 
 
-def _marks(days: Sequence[DayEnds]) -> list[DateMark]:
+def _marks(days: Sequence[views.Day]) -> list[DateMark]:
     """Dates below the first day, the last one, and some between them."""
     last = len(days) - 1
     numbers = sorted({round(n * last / (_DATES - 1)) for n in range(_DATES)})

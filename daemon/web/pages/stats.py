@@ -4,7 +4,7 @@ how soon wrapd saw the ends, and the success rate."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from litestar import Response, get
@@ -30,7 +30,7 @@ _CLASSES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class StatsChoice:
     """A span of days or a project to choose (None: all projects), and its address."""
 
     name: str | int | None
@@ -43,7 +43,7 @@ class ProjectDays:
     """The days of a project together, and the address of its own statistics."""
 
     project: str
-    ends: plots.DayEnds
+    ends: views.Day
     url: str
 
 
@@ -69,32 +69,40 @@ async def get_stats(
         return told, tx.figures.delays(names, since=datetime.combine(first, time(), now.tzinfo))
 
     found, delays = await context.store.read_async(read)
-    each_day = plots.by_day(found) or [_empty(now, ago) for ago in reversed(range(days))]
-    every = plots.together(each_day)
-    end, kinds = plots.placed(_kinds(context, found))
     return page(
         request,
         context,
         "stats.html",
-        spans=[Choice(name=each, url=_url(each, chosen), chosen=each == days) for each in SPANS],
+        spans=[StatsChoice(name=each, url=_url(each, chosen), chosen=each == days) for each in SPANS],
         projects=_projects(context, days, chosen),
-        chosen=chosen,
         span=days,
-        days=each_day,
-        every=every,
-        bars=plots.day_bars(each_day),
-        rates=plots.day_line(each_day),
-        kinds=kinds,
-        end=end,
-        delays=plots.delays_of(delays),
         by_project=_by_project(found, days),
-        base=plots.TOP + plots.HEIGHT,
-        top=plots.TOP,
-        tones=plots.OUTCOMES,
-        outcomes=[each for each in plots.OUTCOMES if every.states.get(each)],
-        within=plots.WITHIN[-1],
         last=LAST,
+        **_plots(context, found, delays, [_empty(now, ago) for ago in reversed(range(days))]),
     )
+
+
+def _plots(
+    context: WebContext, found: Sequence[views.Stats], delays: Sequence[float], none: Sequence[views.Day]
+) -> dict[str, Any]:
+    """What the plots and tables show; `none` are the days if there is no project."""
+    each_day = plots.by_day(found) or none
+    every = views.together(each_day)
+    end, kinds = plots.placed(_kinds(context, found))
+    return {
+        "days": each_day,
+        "every": every,
+        "bars": plots.day_bars(each_day),
+        "rates": plots.day_line(each_day),
+        "kinds": kinds,
+        "end": end,
+        "delays": plots.delays_of(delays),
+        "base": plots.TOP + plots.HEIGHT,
+        "top": plots.TOP,
+        "tones": plots.OUTCOMES,
+        "outcomes": [each for each in plots.OUTCOMES if every.states.get(each)],
+        "within": plots.WITHIN[-1],
+    }
 
 
 def _kinds(context: WebContext, found: Sequence[views.Stats]) -> list[plots.KindTimes]:
@@ -120,15 +128,15 @@ def _taken(each: views.Produced) -> plots.Spread | None:
     return plots.Spread(low=each.low_seconds, median=each.median_seconds, high=each.high_seconds)
 
 
-def _empty(now: datetime, ago: int) -> plots.DayEnds:
-    return plots.DayEnds(day=now.date() - timedelta(days=ago), states={}, timed=0, seconds=0.0)
+def _empty(now: datetime, ago: int) -> views.Day:
+    return views.Day(day=(now.date() - timedelta(days=ago)).isoformat(), states={}, timed=0, seconds=0.0)
 
 
-def _projects(context: WebContext, days: int, chosen: str | None) -> list[Choice]:
+def _projects(context: WebContext, days: int, chosen: str | None) -> list[StatsChoice]:
     """All projects and each one, if there are several."""
     several = len(context.projects) > 1
     return [
-        Choice(name=each, url=_url(days, each), chosen=each == chosen)
+        StatsChoice(name=each, url=_url(days, each), chosen=each == chosen)
         for each in (None, *context.projects)
         if several
     ]
@@ -137,7 +145,7 @@ def _projects(context: WebContext, days: int, chosen: str | None) -> list[Choice
 def _by_project(found: Sequence[views.Stats], days: int) -> list[ProjectDays]:
     """Each project, if several are shown."""
     return [
-        ProjectDays(project=each.project, ends=plots.together(plots.by_day([each])), url=_url(days, each.project))
+        ProjectDays(project=each.project, ends=views.together(plots.by_day([each])), url=_url(days, each.project))
         for each in found
         if len(found) > 1
     ]

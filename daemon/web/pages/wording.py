@@ -238,9 +238,10 @@ class Wording:
         shown = self.moment(at)
         return shown if at is None else f"{shown}:{in_zone(_read(at), self.zone):%S}"
 
-    def day(self, day: date) -> str:
+    def day(self, day: str) -> str:
         """A day of this year or the last, as it is in UTC."""
-        return self.texts.day.format(day=day.day, month=self.texts.months[day.month - 1])
+        at = date.fromisoformat(day)
+        return self.texts.day.format(day=at.day, month=self.texts.months[at.month - 1])
 
     def clock(self) -> str:
         """The time of the page, to the second."""

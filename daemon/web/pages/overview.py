@@ -83,7 +83,7 @@ def _read(tx: Transaction, context: WebContext, now: datetime) -> OverviewRows:
     found = needs_found(tx, context, now=now, limit=NEEDS)
     under_way = [row for row in tx.batches.page(limit=_LISTED).rows if row.jobs - row.ended > 0][:_BATCHES]
     figures = tx.figures.read(context.projects, since=None)
-    alerts = tx.deliveries.counts()
+    alerts = tx.deliveries.counts(context.channels.keys())
     return OverviewRows(
         needs=found.needs,
         running=_next_to_end(tx, context, found, now),

@@ -1,13 +1,15 @@
-"""The cost of viewers: a hundred streams of events, every list of the API, and polling beside readers.
+"""The cost of viewers: a hundred streams of events, every list of the API, every page, and polling beside readers.
 
-    python bench/web.py [--clients 100] [--rounds 3] [--seconds 10] [--only events|lists|polls] [--json FILE]
+    python bench/web.py [--clients 100] [--rounds 3] [--seconds 10] [--only events|lists|pages|polls] [--json FILE]
 
 A server in a process of its own stores ten changes of jobs a second and streams them by `GET /api/v1/events`, with
 store, hub, live events and the whole web server. The clients are another process. `sockets` stores
 the same changes and writes the same bytes to raw asyncio sockets: the floor. Each is also run without clients, and
 the difference is the cost of telling them. A list of 50 is read with every filter and order that the API offers,
-alone and in pairs, from 10,000 jobs and from 100,000: CPU of the server, the least of the rounds. For the polls a
-real `wrapd run` with the largest budget queries a simulator, alone and beside readers. Rounds are interleaved.
+alone and in pairs, from 10,000 jobs and from 100,000: CPU of the server, the least of the rounds. So is every page
+for people. The first paint of one in Chromium is compared with that of the same bytes from a bare server. For the
+polls a real `wrapd run` with the largest budget queries a simulator, alone and beside readers. Rounds are
+interleaved.
 """
 
 import argparse
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from _lists_served import SIZES, list_costs, lists, polls, row_of_polls, rows_of_lists
+from _pages_served import page_costs, paints, row_of_paints, rows_of_pages
 from _report import save
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -42,7 +45,9 @@ MOST_CPU, MOST_DELAY = 70.0, 250.0
 """Targets: µs of CPU for each event of a client, and ms from the commit to the client (p99)."""
 MOST_LIST, MOST_GROWTH, LEAST_POLLS = 10.0, 1.3, 0.95
 """Targets: ms of CPU for a list, its ratio with ten times the jobs, and that of polls beside readers."""
-PARTS = ("events", "lists", "polls")
+MOST_PAGE, MOST_STATS, MOST_SIZE, MOST_PAINT = 10.0, 30.0, 15_000, 1.5
+"""Targets: ms of CPU for a page and for the statistics, bytes of a page, and the ratio of first paints."""
+PARTS = ("events", "lists", "pages", "polls")
 
 
 def main() -> None:
@@ -62,6 +67,10 @@ def main() -> None:
     rows = _events(options.clients, options.rounds, options.seconds) if "events" in parts else []
     if "lists" in parts:
         rows += rows_of_lists(list_costs(_lists_of, options.rounds), most=MOST_LIST, ratio=MOST_GROWTH)
+    if "pages" in parts:
+        costs = page_costs(_lists_of, options.rounds)
+        rows += rows_of_pages(costs, most=MOST_PAGE, stats=MOST_STATS, ratio=MOST_GROWTH, size=MOST_SIZE)
+        rows.append(row_of_paints(*paints(_lists_of), ratio=MOST_PAINT))
     if "polls" in parts:
         rows.append(row_of_polls(*polls(options.rounds, options.seconds), least=LEAST_POLLS))
     for row in rows:

@@ -71,7 +71,7 @@ def _read(tx: "Transaction", config: Config, around: Around, limit: int) -> view
     channels = [ChannelName(name) for name in config.channels]
     dying = DYING_WITHIN if config.web.public_url is not None else 0.0
     found = tx.needs.read(now=around.now, since=around.since, channels=channels, links_within=dying)
-    late = tx.needs.whole(views.overdue(found.running, learned(tx), around.now)) if found.running else []
+    late = tx.needs.late(views.overdue(found.running, learned(tx), around.now)) if found.running else []
     return views.needed(found, late, around, limit=limit)
 
 

@@ -49,7 +49,7 @@ class Outlooks:
             self._durations = learned(transaction)
         durations = self._durations
         if durations is None:
-            return [Outlook(at=self._now, reason=not_running(row)) for row in rows]
+            return [not_running(row, self._now) for row in rows]
         return [outlook(row, durations, now=self._now) for row in rows]
 
     def of_batch(self, transaction: "Transaction", row: "BatchRow") -> "BatchOutlook":

@@ -28,7 +28,7 @@ def clean(text: str) -> str:
     >>> clean("a\\x1b[31mb\\nc")
     'a[31mb c'
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():  # all that is changed below is not
         return text
     return "".join(_fit(char) for char in text)
 

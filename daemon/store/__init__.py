@@ -11,7 +11,7 @@ from daemon.late import late
 if TYPE_CHECKING:
     from daemon.store.batches import BATCH_SETTLE
     from daemon.store.changes import ChangeRow, JobNews
-    from daemon.store.day_sums import DaySum
+    from daemon.store.day_sums import DaySum, Total
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
     from daemon.store.figures import Figures, ProjectFigures
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
     from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
     from daemon.store.mutes import Ended, Mutes
-    from daemon.store.needs import Found, NeedRows
+    from daemon.store.needs import Found, NeedRow, NeedRows
     from daemon.store.orphans import Orphans
     from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
     from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
@@ -79,7 +79,7 @@ else:
         {
             "batches": "BATCH_SETTLE",
             "changes": "ChangeRow JobNews",
-            "day_sums": "DaySum",
+            "day_sums": "DaySum Total",
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
             "figures": "Figures ProjectFigures",
@@ -92,7 +92,7 @@ else:
             "migrate": "Schema SchemaStatus check current upgrade",
             "moves": "MovedDeliveries MovedJobs Moves",
             "mutes": "Ended Mutes",
-            "needs": "Found NeedRows",
+            "needs": "Found NeedRow NeedRows",
             "orphans": "Orphans",
             "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
             "ownership": "DEFECTS LEFT_WHILE_SENDING Left",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, case, func, or_, select, update
 
 from daemon.domain.jobs import Asset, Observation, Tracking, link_expiry
 from daemon.domain.states import State
@@ -21,22 +21,30 @@ _ANSWERED = ("cover_url", "preview_url")
 _VIDEO = ("preview_url", "download_url")
 _LINKS = ("cover_url", *_VIDEO)
 
-_UNOPENED = (_C.link_until.is_not(None), _C.seen_at.is_(None))
-_UNSEEN = (*_UNOPENED, _C.reminded_at.is_(None))
-_DYING = (
-    select(JOBS)
-    .where(
-        _C.link_until > bindparam("now", type_=_MOMENT),
-        _C.link_until <= bindparam("last", type_=_MOMENT),
-        _C.tracking == plain(Tracking.FINISHED),
-        or_(_C.state == plain(State.SUCCEED), _C.state == plain(State.PARTIAL_SUCCEED)),
+_UNSEEN = (_C.link_until.is_not(None), _C.seen_at.is_(None), _C.reminded_at.is_(None))
+
+
+def dying(rows: Select[Any], *, reminded: bool) -> Select[Any]:
+    """Select the first `most` videos whose last link dies after `now` and until `last`, that were neither opened
+    nor reminded of (`reminded`: that were reminded of but not opened), the first to die first. Each has a partial
+    index of its own."""
+    told = _C.reminded_at.is_not(None) if reminded else _C.reminded_at.is_(None)
+    return (
+        rows.where(
+            _C.link_until.is_not(None),
+            _C.seen_at.is_(None),
+            told,
+            _C.link_until > bindparam("now", type_=_MOMENT),
+            _C.link_until <= bindparam("last", type_=_MOMENT),
+            _C.tracking == plain(Tracking.FINISHED),
+            or_(_C.state == plain(State.SUCCEED), _C.state == plain(State.PARTIAL_SUCCEED)),
+        )
+        .order_by(_C.link_until, _C.id)
+        .limit(bindparam("most"))
     )
-    .order_by(_C.link_until, _C.id)
-    .limit(bindparam("most"))
-)
-# Each has a partial index of its own.
-_EXPIRING = _DYING.where(*_UNSEEN)
-_REMINDED = _DYING.where(*_UNOPENED, _C.reminded_at.is_not(None))
+
+
+_EXPIRING = dying(select(JOBS), reminded=False)
 _REMIND = (
     update(JOBS)
     .where(
@@ -117,13 +125,11 @@ def _last_expiry(fetched: Mapping[str | None, datetime]) -> datetime | None:
     return max((end for end in ends if end is not None), default=None)
 
 
-def expiring(
-    connection: Connection, *, now: datetime, within: float, limit: int, reminded: bool = False
-) -> list[JobRow]:
-    """Return the videos whose last link expires within `within` seconds, that were neither opened nor reminded of
-    (`reminded`: that were reminded of but not opened), the first to expire first."""
+def expiring(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
+    """Return the videos whose last link expires within `within` seconds, that were neither opened nor reminded of,
+    the first to expire first."""
     values = {"now": now, "last": now + timedelta(seconds=within), "most": limit}
-    return [job_row(row) for row in connection.execute(_REMINDED if reminded else _EXPIRING, values)]
+    return [job_row(row) for row in connection.execute(_EXPIRING, values)]
 
 
 def remind(connection: Connection, job: int, *, at: datetime) -> bool:

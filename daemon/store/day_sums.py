@@ -8,11 +8,12 @@ sums outlive the jobs that retention deletes.
 A read costs the same however many jobs there are: it depends on days, kinds and states alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
-from sqlalchemy import Text, bindparam, select
+from sqlalchemy import Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName
 from daemon.store.mapping import TransactionPart
@@ -24,6 +25,22 @@ _SINCE = (
     .where(_C.day >= bindparam("first", type_=Text), _C.n > 0)
     .order_by(_C.day, _C.project, _C.kind, _C.state)
 )
+
+_TOTAL = (
+    select(_C.state, func.sum(_C.n), func.sum(_C.timed), func.sum(_C.micros))
+    .where(_C.day.between(bindparam("first", type_=Text), bindparam("last", type_=Text)), _C.n > 0)
+    .where(_C.project.in_(bindparam("projects", expanding=True)))
+    .group_by(_C.state)
+)
+
+
+class Total(NamedTuple):
+    """Jobs that ended in one state: how many, those of them whose production time is known, and their seconds of
+    production together."""
+
+    jobs: int
+    timed: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,3 +73,11 @@ class DaySums(TransactionPart):
             )
             for row in self._connection.execute(_SINCE, {"first": first.isoformat()})
         ]
+
+    def total(self, first: date, last: date, projects: Collection[ProjectName]) -> dict[str, Total]:
+        """Return the sums over some days, both included, and these projects, by state."""
+        values = {"first": first.isoformat(), "last": last.isoformat(), "projects": list(projects)}
+        return {
+            state: Total(int(jobs), int(timed), int(micros) / 1e6)
+            for state, jobs, timed, micros in self._connection.execute(_TOTAL, values)
+        }

@@ -3,7 +3,7 @@
 Owns these statements and changes nothing; `outbox` does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any, Unpack
 
@@ -63,14 +63,18 @@ class DeliveryList(TransactionPart):
         row = self._connection.execute(select(DELIVERIES).where(_D.id == delivery)).first()
         return None if row is None else delivery_row(row)
 
-    def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
-        """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent or
-        was given up is not counted but kept, so that this takes no longer for more of it."""
-        channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
+    def counts(
+        self, channels: Collection[ChannelName] | None = None
+    ) -> dict[tuple[ChannelName, DeliveryStatus], int]:
+        """Return how many deliveries each channel has, by status, at least of these channels (None: of all); pairs
+        without any are left out. What is sent or was given up is not counted but kept, so that this takes no
+        longer for more of it."""
+        if channels is None:
+            channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
         found = [
             row
             for query in (_OTHERS, _GIVEN_UP, _SENT)
-            for row in self._connection.execute(query, {"channels": channels} if query is _OTHERS else None)
+            for row in self._connection.execute(query, {"channels": list(channels)} if query is _OTHERS else None)
         ]
         return {(ChannelName(channel), named(DeliveryStatus, status)): count for channel, status, count in found}
 

@@ -6,18 +6,44 @@ Owns this reading, which costs the same on any day and for any number of jobs.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, Text, bindparam, func, select, type_coerce
 
 from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.states import TERMINAL
 from daemon.store.day_sums import DaySum, DaySums
 from daemon.store.discoveries import Discoveries
 from daemon.store.jobs import Jobs
-from daemon.store.mapping import TransactionPart
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.memory import Statuses
 from daemon.store.pauses import ProjectPauses
-from daemon.store.rows import DiscoveryRow, FinishedRow, PauseRow, Status
+from daemon.store.rows import DiscoveryRow, FinishedRow, PauseRow, Status, to_stamp
+from daemon.store.tables import JOBS
 
-_LAST_MARKS = 200
+_MARKS = (5, 200)
+"""Discoveries that are read to find the last one that recorded its progress: mostly it is among the newest."""
+LAST = 200
+"""Ended jobs of each kind that are read."""
+DELAYS = 200
+"""Ended jobs of a project and outcome whose delay is read."""
+_C = JOBS.c
+_SINCE = type_coerce(_C.state_since, BigInteger)
+_ENDS = (
+    select(
+        _SINCE,
+        type_coerce(func.coalesce(_C.ended_at, _C.reported_at), BigInteger),
+        type_coerce(_C.tracked_at, BigInteger),
+    )
+    .where(
+        _C.project == bindparam("of_project", type_=Text),
+        _C.tracking == plain(Tracking.FINISHED),
+        _C.state == bindparam("of_state", type_=Text),
+        bindparam("since", type_=BigInteger) <= _SINCE,
+    )
+    .order_by(_SINCE.desc())
+    .limit(DELAYS)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +64,11 @@ class ProjectFigures:
 class Figures(TransactionPart):
     """The figures, seen through one transaction."""
 
-    def read(self, projects: Collection[ProjectName], *, since: date | None) -> list[ProjectFigures]:
-        """Return the figures of these projects, in this order. Without `since` there are neither the last ended
-        jobs nor the days."""
+    def read(
+        self, projects: Collection[ProjectName], *, since: date | None, last: int = LAST
+    ) -> list[ProjectFigures]:
+        """Return the figures of these projects, in this order, with the `last` ended jobs of each kind. Without
+        `since` there are neither these nor the days."""
         jobs, marks = Jobs(self._connection), Discoveries(self._connection)
         states, counts = jobs.states(), jobs.counts()
         statuses, pauses = Statuses(self._connection).all(), ProjectPauses(self._connection).all()
@@ -58,11 +86,35 @@ class Figures(TransactionPart):
                 ),
                 status=statuses.get(name),
                 pause=pauses.get(name),
-                discovery=next(
-                    (row for row in marks.done(name, limit=_LAST_MARKS) if "until" in row.filters), None
-                ),
-                finished={} if since is None else {kind: rows for (_, kind), rows in jobs.finished(name).items()},
+                discovery=_recorded(marks, name),
+                finished={}
+                if since is None
+                else {kind: rows for (_, kind), rows in jobs.finished(name, limit=last).items()},
                 sums=[each for each in sums if each.project == name],
             )
             for name in projects
         ]
+
+    def delays(self, projects: Collection[ProjectName], *, since: datetime) -> list[float]:
+        """Return for the last ended jobs of these projects, up to `DELAYS` of each and each outcome and none seen
+        to end before `since`, the seconds from the service's own time of the end until wrapd saw it; 0 where a
+        difference of the clocks would make them negative. Jobs that were tracked after their end are left out."""
+        return [
+            max(0, seen - end) / 1e6
+            for project in projects
+            for state in sorted(TERMINAL)
+            for seen, end, tracked in self._connection.execute(
+                _ENDS, {"of_project": project, "of_state": state, "since": to_stamp(since)}
+            )
+            if end is not None and tracked <= end
+        ]
+
+
+def _recorded(marks: Discoveries, project: ProjectName) -> DiscoveryRow | None:
+    """The last discovery of a project that recorded its progress."""
+    for most in _MARKS:
+        rows = marks.done(project, limit=most)
+        found = next((row for row in rows if "until" in row.filters), None)
+        if found is not None or len(rows) < most:
+            return found
+    return None

@@ -46,6 +46,7 @@ from daemon.store.rows import (
     TrackRule,
 )
 from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
+from daemon.store.tallies import Tallies, tallies
 from daemon.store.tracking import active_page, found_kinds, known_of, stop_many, track_many, tried_kinds
 from daemon.store.watch_row import ActivePage, WatchRow
 
@@ -396,6 +397,12 @@ class Jobs(TransactionPart):
     def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.RowCount:
         """Count the matching jobs, up to `most`; see `paging.count`."""
         return paging.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
+
+    def tallies(
+        self, *, project: ProjectName | None = None, batch: str | None = None, tag: str | None = None
+    ) -> Tallies:
+        """Count the jobs by tracking and state; see `tallies`."""
+        return tallies(self._connection, project=project, batch=batch, tag=tag)
 
     def _alert_move(
         self,

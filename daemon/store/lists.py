@@ -195,23 +195,24 @@ def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpa
     given: dict[str, Any] = {name: value for name, value in fit.items() if value is not None}
     changed, tag = sort is JobSort.CHANGED or "since" in given, given.pop("tag", None)
     if tag is None:
-        return _job_runs(connection, given, changed=changed, checks=())
+        return _job_runs(connection, given, changed=changed)
     has_tag, tagged = _has_tag(_J.id, tag), JOB_TAGS.c.tag == tag
     if changed or given:  # the index of tags does not keep every order: sort a small group, check a large one
         group = [select(JOB_TAGS.c.job).where(tagged)]
         if _are_few(connection, group):
             return _sorted_jobs(_J.id.in_(_one(group)), _checks(given), changed=changed)
+        runs = _job_runs(connection, given, changed=changed)
         if given:
-            others = [arm.ids() for run in _job_runs(connection, given, changed=changed, checks=()) for arm in run]
+            others = [arm.ids() for run in runs for arm in run]
             if _are_few(connection, others):
                 return _sorted_jobs(_J.id.in_(_one(others)), (has_tag,), changed=changed)
-    if changed or "batch" in given:
-        return _job_runs(connection, given, changed=changed, checks=(has_tag,))
+        if changed or "batch" in given:
+            return [[replace(arm, checks=(has_tag,)) for arm in run] for run in runs]
     of = JOB_TAGS.join(JOBS, _J.id == JOB_TAGS.c.job)
     return [[Arm(id=JOB_TAGS.c.job, where=(tagged,), checks=_checks(given), of=of)]]
 
 
-def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool, checks: Checks) -> list[Run]:
+def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool) -> list[Run]:
     """Return arms of the index for these filters, which covers them; by the last change first those that have one,
     then those that were not answered yet."""
     wheres: list[Checks] = [()]
@@ -223,14 +224,10 @@ def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool
             if values[-1] is not None or "since" not in given
         ]
     if not changed:
-        return [[Arm(id=_J.id, where=where, checks=checks) for where in wheres]]
+        return [[Arm(id=_J.id, where=where) for where in wheres]]
     later = to_stamp(given["since"]) <= _SINCE if "since" in given else _SINCE.is_not(None)
-    timed = [Arm(id=_J.id, at=_SINCE, where=(*where, later), checks=checks) for where in wheres]
-    new = (
-        ()
-        if "since" in given
-        else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None)), checks=checks) for where in wheres)
-    )
+    timed = [Arm(id=_J.id, at=_SINCE, where=(*where, later)) for where in wheres]
+    new = () if "since" in given else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None))) for where in wheres)
     return [timed, list(new)]
 
 

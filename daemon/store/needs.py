@@ -1,41 +1,140 @@
 """What may need a person: the jobs, alerts and channels, read for one list.
 
 Owns this reading and its bounds: at most `MOST` rows of each sort, each found by an index. Judges nothing: `views`
-says what a row means and in which order they come.
+says what a row means and in which order they come. Which states have jobs at all is read off `job_counts`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Unpack
+from datetime import datetime, timedelta
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, type_coerce
 
 from daemon.domain.actions import Action
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.states import State
-from daemon.store import assets, lists, paging
-from daemon.store.jobs import Jobs
-from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort
-from daemon.store.looks import JOB_ROWS
-from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, watch_rows
+from daemon.store import assets, paging
+from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.memory import Statuses
 from daemon.store.mutes import Mutes
 from daemon.store.pauses import ProjectPauses
 from daemon.store.queue import DeliveryQueue
-from daemon.store.rows import DeliveryStatus, JobRow, MuteRow, PauseRow, Refusal, Status
-from daemon.store.tables import ACTIONS, DELIVERIES, JOBS
+from daemon.store.rows import DeliveryStatus, MuteRow, PauseRow, Refusal, Status, from_stamp, to_stamp
+from daemon.store.tables import ACTIONS, DELIVERIES, GIVEN_UP_COUNTS, JOB_COUNTS, JOBS
 from daemon.store.watch_row import WatchRow
 
 MOST = 200
 """Rows read of each sort."""
 MOST_RUNNING = 500
 """Jobs in production that are read, the first tracked ones first, to see which take too long."""
-MOST_COUNTED = 1000
-"""Alerts of a channel are counted up to this number."""
 
-_A = ACTIONS.c
-_WATCHED = select(*WATCHED).where(JOBS.c.id.in_(bindparam("rows", expanding=True)))
+
+class _NeedColumns(NamedTuple):
+    id: int
+    project: ProjectName
+    job_id: JobId
+    label: str | None
+    tags_text: str
+    batch: str | None
+    state: str | None
+    state_since_stamp: int | None
+    tracked_stamp: int
+    asset_name: str | None
+    error_code: str | None
+    error_msg: str | None
+    last_polled_stamp: int | None
+    link_until_stamp: int | None
+    note: str | None
+
+
+class NeedRow(_NeedColumns):
+    """What a list of what needs a person shows of a job, as it is stored. Most rows are only counted, so times are
+    converted on access. `last_polled_stamp` lacks the looks of a job that is still tracked."""
+
+    __slots__ = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return tuple(json.loads(self.tags_text))
+
+    @property
+    def state_since(self) -> datetime | None:
+        """When wrapd saw the job come into its state."""
+        return _at(self.state_since_stamp)
+
+    @property
+    def tracked_at(self) -> datetime:
+        """When this span of tracking began."""
+        return from_stamp(self.tracked_stamp)
+
+    @property
+    def last_polled_at(self) -> datetime | None:
+        """When the service was last asked about a job that is no longer tracked."""
+        return _at(self.last_polled_stamp)
+
+    @property
+    def link_until(self) -> datetime | None:
+        """When the last of its links expires."""
+        return _at(self.link_until_stamp)
+
+
+_Count = tuple[str, str, str, int]
+_J, _N, _A, _D, _G = JOBS.c, JOB_COUNTS.c, ACTIONS.c, DELIVERIES.c, GIVEN_UP_COUNTS.c
+_WATCHED = select(*WATCHED)
+_COLUMNS = (
+    *(_J.id, _J.project, _J.job_id, _J.label, type_coerce(_J.tags, Text), _J.batch, _J.state),
+    *(type_coerce(each, BigInteger) for each in (_J.state_since, _J.tracked_at)),
+    *(_J.asset_name, _J.error_code, _J.error_msg),
+    *(type_coerce(each, BigInteger) for each in (_J.last_polled_at, _J.link_until)),
+    _J.note,
+)
+"""Those of `NeedRow`, in its order."""
+_ROWS = select(*_COLUMNS)
+_SINCE = type_coerce(_J.state_since, BigInteger)
+_MOST = bindparam("most", type_=BigInteger)
+_PROJECT = bindparam("of_project", type_=Text)
+
+
+def _of_state(rows: Select[Any], tracking: Tracking, state: State) -> Select[Any]:
+    """Select the jobs of a project in this state, off an index."""
+    return rows.where(_J.project == _PROJECT, _J.tracking == plain(tracking), _J.state == plain(state))
+
+
+_FAILED = (
+    _of_state(_ROWS, Tracking.FINISHED, State.FAILED)
+    .where(bindparam("since", type_=BigInteger) <= _SINCE)
+    .order_by(_SINCE.desc(), _J.id.desc())
+    .limit(_MOST)
+)
+_FROZEN = _of_state(_ROWS, Tracking.ACTIVE, State.BLOCK).order_by(_J.id).limit(_MOST)
+_RUNNING = _of_state(_WATCHED, Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
+_RUNNING = _RUNNING.where(_J.id <= bindparam("last", type_=BigInteger))
+_RUNNING_IDS = _of_state(select(_J.id), Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
+_GONE = (
+    _ROWS.where(
+        _J.project == _PROJECT,
+        _J.tracking == bindparam("of_tracking", type_=Text),
+        _J.state.is_not_distinct_from(bindparam("of_state", type_=Text)),
+    )
+    .order_by(_J.id.desc())
+    .limit(_MOST)
+)
+_EXPIRING, _REMINDED = (assets.dying(_ROWS, reminded=each) for each in (False, True))
+_BY_IDS = _ROWS.where(_J.id.in_(bindparam("rows", expanding=True)))
+_COUNTS = select(_N.project, _N.tracking, _N.state, _N.n).where(
+    _N.n > 0, _N.tracking.in_([each.value for each in Tracking if each is not Tracking.STOPPED])
+)
+_GIVEN_UP = select(_G.channel, _G.n).where(_G.status == DeliveryStatus.DEAD.value, _G.n > 0).order_by(_G.channel)
+_DEAD = select(_D.created_at, _D.last_error).where(
+    _D.channel == bindparam("of_channel", type_=Text), _D.status == plain(DeliveryStatus.DEAD)
+)
+_OLDEST_DEAD = _DEAD.order_by(_D.created_at, _D.id).limit(1)
+_NEWEST_DEAD = _DEAD.order_by(_D.created_at.desc(), _D.id.desc()).limit(1)
 _NOTED = (
     select(_A.project, _A.subject, func.max(_A.at).label("at"))
     .where(_A.subject.in_(bindparam("subjects", expanding=True)), _A.what == Action.NOTE.value)
@@ -45,8 +144,7 @@ _NOTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadAlerts:
-    """Alerts of a channel that were given up: how many (at most `MOST_COUNTED`), the oldest of them, and why the
-    newest was."""
+    """Alerts of a channel that were given up: how many, the oldest of them, and why the newest was."""
 
     channel: ChannelName
     count: int
@@ -59,12 +157,12 @@ class Found:
     """What may need a person. `tracked` is how many jobs are tracked, `running` are those in production. `whole`:
     no bound was reached."""
 
-    failed: Sequence[JobRow]
-    frozen: Sequence[JobRow]
-    lost: Sequence[JobRow]
-    expired: Sequence[JobRow]
+    failed: Sequence[NeedRow]
+    frozen: Sequence[NeedRow]
+    lost: Sequence[NeedRow]
+    expired: Sequence[NeedRow]
     running: Sequence[WatchRow]
-    links: Sequence[JobRow]
+    links: Sequence[NeedRow]
     dead: Sequence[DeadAlerts]
     refused: Mapping[ChannelName, Refusal]
     pauses: Mapping[ProjectName, PauseRow]
@@ -84,12 +182,10 @@ class NeedRows(TransactionPart):
     ) -> Found:
         """Read everything. Failed jobs are those whose state changed since `since`. `channels` are those of the
         config, `links_within` the seconds within which links die (0: they are not read)."""
-        failed = self._jobs(JobSort.CHANGED, tracking=Tracking.FINISHED, state=State.FAILED, since=since)
-        frozen = self._jobs(JobSort.OLDEST, tracking=Tracking.ACTIVE, state=State.BLOCK)
-        lost, expired = (self._jobs(JobSort.NEWEST, tracking=each) for each in (Tracking.LOST, Tracking.EXPIRED))
-        running = self._running()
+        counts: list[_Count] = [(*row,) for row in self._connection.execute(_COUNTS)]
+        failed, frozen, lost, expired = self._ended(counts, since)
+        running = self._running(counts)
         links = self._dying(now, links_within) if links_within > 0 else []
-        states = Jobs(self._connection).states()
         return Found(
             failed=failed,
             frozen=frozen,
@@ -103,60 +199,98 @@ class NeedRows(TransactionPart):
             statuses=Statuses(self._connection).all(),
             noted=self._noted([*failed, *lost, *expired]),
             mutes=Mutes(self._connection).list(),
-            tracked=sum(number for each in states.values() for number in each.values()),
+            tracked=sum(number for _, tracking, _, number in counts if tracking == Tracking.ACTIVE),
             whole=len(running) < MOST_RUNNING
             and all(len(each) < MOST for each in (failed, frozen, lost, expired, links)),
         )
 
-    def _jobs(self, sort: JobSort, *, limit: int = MOST, **fit: Unpack[JobFilter]) -> list[JobRow]:
-        return lists.jobs(self._connection, sort, limit=limit, **fit).rows
-
-    def _running(self) -> list[WatchRow]:
-        ids = Jobs(self._connection).ids(limit=MOST_RUNNING, tracking=Tracking.ACTIVE, state=State.PROCESSING)
-        found = [
-            row for part in chunks(ids) for row in watch_rows(self._connection.execute(_WATCHED, {"rows": part}))
-        ]
-        return sorted(found, key=lambda row: row.id)
-
-    def whole(self, late: Sequence[tuple[WatchRow, datetime]]) -> list[tuple[JobRow, datetime]]:
-        """Return these jobs with all that is known of them, in this order."""
+    def late(self, jobs: Iterable[tuple[WatchRow, datetime]]) -> list[tuple[NeedRow, datetime]]:
+        """Return what a list shows of these jobs, in this order."""
+        times = {row.id: since for row, since in jobs}
         found = {
-            row.id: job_row(row)
-            for part in chunks(row.id for row, _ in late)
-            for row in self._connection.execute(JOB_ROWS.where(JOBS.c.id.in_(part)))
+            row.id: row
+            for part in chunks(times)
+            for row in map(_as_row, self._connection.execute(_BY_IDS, {"rows": part}).all())
         }
-        return [(found[row.id], since) for row, since in late]
+        return [(found[each], since) for each, since in times.items()]
 
-    def _dying(self, now: datetime, within: float) -> list[JobRow]:
+    def _ended(self, counts: Sequence[_Count], since: datetime) -> Iterator[list[NeedRow]]:
+        """The jobs that failed, are frozen, lost or expired, each in the order in which they are bounded."""
+        first = to_stamp(since)
+        failed = self._of(counts, _FAILED, MOST, Tracking.FINISHED, State.FAILED, since=first)
+        yield sorted(map(_as_row, failed), key=lambda row: (row.state_since_stamp, row.id), reverse=True)[:MOST]
+        frozen = self._of(counts, _FROZEN, MOST, Tracking.ACTIVE, State.BLOCK)
+        yield sorted(map(_as_row, frozen), key=attrgetter("id"))[:MOST]
+        for gone in (Tracking.LOST, Tracking.EXPIRED):
+            rows = map(_as_row, self._of(counts, _GONE, MOST, gone))
+            yield sorted(rows, key=attrgetter("id"), reverse=True)[:MOST]
+
+    def _running(self, counts: Sequence[_Count]) -> list[WatchRow]:
+        """The first `MOST_RUNNING` jobs in production. An index tells which those of several projects are."""
+        state = (Tracking.ACTIVE, State.PROCESSING)
+        last = paging.ALL
+        if sum((tracking, name) == state for _, tracking, name, _ in counts) > 1:
+            ids = sorted(row.id for row in self._of(counts, _RUNNING_IDS, MOST_RUNNING, *state))
+            last = ids[MOST_RUNNING - 1] if len(ids) >= MOST_RUNNING else last
+        return sorted(watch_rows(self._of(counts, _RUNNING, MOST_RUNNING, *state, last=last)))
+
+    def _of(
+        self,
+        counts: Sequence[_Count],
+        query: Select[Any],
+        most: int,
+        tracking: Tracking,
+        *states: str,
+        **values: int,
+    ) -> list[Any]:
+        """The first `most` rows of a statement for each project that has jobs of that tracking, and of one of the
+        states if there are any."""
+        return [
+            row
+            for project, owner, state, _ in counts
+            if owner == tracking and (not states or state in states)
+            for row in self._connection.execute(
+                query,
+                {"of_project": project, "most": most, **values}
+                | ({} if states else {"of_tracking": tracking.value, "of_state": state or None}),
+            ).all()
+        ]
+
+    def _dying(self, now: datetime, within: float) -> list[NeedRow]:
         """Videos whose last link dies within `within` seconds and that were not opened, the first to die first,
         whether or not a reminder was written."""
-        fresh = assets.expiring(self._connection, now=now, within=within, limit=MOST)
-        reminded = assets.expiring(self._connection, now=now, within=within, limit=MOST, reminded=True)
-        return sorted([*fresh, *reminded], key=lambda row: (row.link_until or now, row.id))[:MOST]
+        values = {"now": now, "last": now + timedelta(seconds=within), "most": MOST}
+        rows = [row for query in (_EXPIRING, _REMINDED) for row in self._connection.execute(query, values).all()]
+        return sorted(map(_as_row, rows), key=lambda row: (row.link_until_stamp, row.id))[:MOST]
 
     def _dead(self) -> list[DeadAlerts]:
         found = []
-        for each in paging.combinations(self._connection, (DELIVERIES.c.channel,), {}):
-            fit: DeliveryFilter = {"channel": ChannelName(each["channel"]), "status": DeliveryStatus.DEAD}
+        for channel, number in self._connection.execute(_GIVEN_UP):
             newest, oldest = (
-                lists.deliveries(self._connection, sort, limit=1, **fit).rows
-                for sort in (DeliverySort.NEWEST, DeliverySort.OLDEST)
+                self._connection.execute(query, {"of_channel": channel}).first()
+                for query in (_NEWEST_DEAD, _OLDEST_DEAD)
             )
-            if newest and oldest:
-                runs = lists.delivery_runs(self._connection, **fit)
+            if newest is not None and oldest is not None:
                 found.append(
                     DeadAlerts(
-                        channel=newest[0].channel,
-                        count=paging.count(self._connection, runs, most=MOST_COUNTED).rows,
-                        since=oldest[0].created_at,
-                        reason=newest[0].last_error,
+                        channel=ChannelName(channel),
+                        count=number,
+                        since=oldest.created_at,
+                        reason=newest.last_error,
                     )
                 )
         return found
 
-    def _noted(self, rows: Iterable[JobRow]) -> dict[tuple[ProjectName, JobId], datetime]:
+    def _noted(self, rows: Iterable[NeedRow]) -> dict[tuple[ProjectName, JobId], datetime]:
         found = {}
         for part in chunks(row.job_id for row in rows if row.note is not None):
             for project, subject, at in self._connection.execute(_NOTED, {"subjects": part}):
                 found[ProjectName(project), JobId(subject)] = at
         return found
+
+
+_as_row = partial(tuple.__new__, NeedRow)
+
+
+def _at(stamp: int | None) -> datetime | None:
+    return None if stamp is None else from_stamp(stamp)

@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -194,6 +195,7 @@ def _different(
         yield last
 
 
+@lru_cache(maxsize=1000)
 def is_value(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
-    """`column` has this value, which may be NULL."""
+    """`column` has this value, which may be NULL. Kept, since a list of a few arms makes hundreds."""
     return column.is_(None) if value is None else column == value

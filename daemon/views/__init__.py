@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from daemon.views.batches import WAYS, Batch, Share, batch, share
     from daemon.views.channels import ChannelFacts, ListedChannel, channel, quiet_hours
     from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
-    from daemon.views.figures import Day, Produced, Stats, stats
+    from daemon.views.figures import Day, Produced, Stats, stats, together
     from daemon.views.following import (
         Conclusion,
         Followed,
@@ -50,7 +50,7 @@ else:
             "batches": "WAYS Batch Share batch share",
             "channels": "ChannelFacts ListedChannel channel quiet_hours",
             "deliveries": "Attempt Delivery attempt delivery resent_from",
-            "figures": "Day Produced Stats stats",
+            "figures": "Day Produced Stats stats together",
             "following": "Conclusion Followed JobEnd ends_of followed followed_of rank status_of",
             "jobs": "Job Remaining Tracked Transition is_orphaned job kept link_end remaining tracked transition",
             "mutes": "Mute mute",

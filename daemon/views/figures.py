@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
 DAYS = 28
 """Days told unless asked for others, today included: four weeks, so that the days of the week can be compared."""
 
+_SUCCESSES = (State.SUCCEED, State.PARTIAL_SUCCEED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Produced:
@@ -39,6 +41,27 @@ class Day:
     states: Mapping[str, int]  # number of jobs that wrapd saw end, by state
     timed: int  # number of those that succeeded and whose production time is known
     seconds: float  # the production time of these together
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.states.values())
+
+    @property
+    def succeeded(self) -> int:
+        """Those that succeeded, wholly or partly."""
+        return sum(self.states.get(state, 0) for state in _SUCCESSES)
+
+    @property
+    def rate(self) -> float | None:
+        """The share of these in all that were not canceled; None if there are none."""
+        judged = self.succeeded + self.states.get(State.FAILED, 0)
+        return self.succeeded / judged if judged else None
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds of production on average; None if none is known."""
+        return self.seconds / self.timed if self.timed else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +112,15 @@ def stats(found: "ProjectFigures", *, running: bool, now: datetime, days: int = 
     )
 
 
+def together(days: Sequence[Day]) -> Day:
+    """Some days, or one of several projects, as one under the date of the last."""
+    states: Counter[str] = Counter()
+    for each in days:
+        states.update(each.states)
+    timed, seconds = sum(each.timed for each in days), sum(each.seconds for each in days)
+    return Day(day=days[-1].day, states=dict(states), timed=timed, seconds=seconds)
+
+
 def first_day(now: datetime, days: int = DAYS) -> date:
     """The first of the last `days`, in UTC."""
     return now.date() - timedelta(days=days - 1)
@@ -120,17 +152,15 @@ def _produced(kind: str, seconds: Sequence[float]) -> Produced:
 
 
 def _days(sums: "Sequence[DaySum]", today: date, number: int) -> Iterator[Day]:
+    of: dict[date, list[DaySum]] = {}
+    for each in sums:
+        of.setdefault(each.day, []).append(each)
     for ago in reversed(range(number)):
         day = today - timedelta(days=ago)
-        of_day = [each for each in sums if each.day == day]
         states: Counter[str] = Counter()
-        for each in of_day:
+        timed, seconds = 0, 0.0
+        for each in of.get(day, ()):
             states[each.state] += each.jobs
-        done = [each for each in of_day if each.state in (State.SUCCEED, State.PARTIAL_SUCCEED)]
-        seconds = sum(each.seconds for each in done)
-        yield Day(
-            day=day.isoformat(),
-            states=dict(states),
-            timed=sum(each.timed for each in done),
-            seconds=round(seconds, 3),
-        )
+            if each.state in _SUCCESSES:
+                timed, seconds = timed + each.timed, seconds + each.seconds
+        yield Day(day=day.isoformat(), states=dict(states), timed=timed, seconds=round(seconds, 3))

@@ -8,16 +8,17 @@ own.
 """
 
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from daemon.domain.mutes import MuteScope
 from daemon.domain.text import clean, stamp
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
-    from daemon.store import Found, JobRow, MuteRow
+    from daemon.store import Found, JobRow, MuteRow, NeedRow
 
 DYING_WITHIN = 86400.0
 """Seconds before its end from which on the link to a video that nobody has opened counts."""
@@ -49,6 +50,8 @@ class Need:
     since: str | None  # since when; null if it is not known
     until: str | None  # of `link_dying`: when the last link expires
     text: str  # a sentence for people
+    # what the service says about the failure or refusal, or the person who paused the project, as in `text`;
+    reason: str | None  # null if nothing
     action: str  # the command that deals with it
 
 
@@ -76,38 +79,63 @@ class Around:
 
 
 Since = datetime | None
-_Job = tuple["JobRow", Since]
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_Job = tuple["NeedRow", Since]
 
 
 def needed(found: "Found", overdue: Sequence[_Job], around: Around, *, limit: int) -> Needs:
     """The view of what was found, with at most `limit` items; `overdue` are the jobs whose production takes too
     long, each with the time since which it does."""
-    mutes = [each for each in found.mutes if each.until > around.now]
-    channels = {each.subject for each in mutes if each.scope is MuteScope.CHANNEL and each.project is None}
-    items = [*_of_wrapd(found, around), *_of_channels(found), *_of_jobs(found, overdue, around, mutes)]
-    muted = [each for each in items if each is None or each.channel in channels]
-    loud = [each for each in items if each is not None and each.channel not in channels]
-    loud.sort(key=lambda each: (KINDS.index(each.kind), each.until or each.since or "", each.text))
+    muted = _Muted(each for each in found.mutes if each.until > around.now)
+    others = [*_of_wrapd(found, around), *_of_channels(found)]
+    loud = [each for each in others if each.channel not in muted.channels]
+    every = list(_jobs(found, overdue, around))
+    jobs = [each for each in every if not muted.covers(each.row)]
+    jobs.sort(key=lambda each: (KINDS.index(each.kind), each.until or each.since or _LONG_AGO))
+    # Most are only counted: a sentence takes longer than all else.
+    loud_jobs = [_of_job(each, several=len(around.projects) > 1) for each in jobs[:limit]]
+    items = sorted(
+        [*loud, *loud_jobs], key=lambda each: (KINDS.index(each.kind), each.until or each.since or "", each.text)
+    )
     return Needs(
-        items=tuple(loud[:limit]),
-        count=len(loud),
-        muted=len(muted),
+        items=tuple(items[:limit]),
+        count=len(loud) + len(jobs),
+        muted=len(others) - len(loud) + len(every) - len(jobs),
         complete=found.whole,
         as_of=stamp(around.now),
     )
 
 
+class _Muted:
+    """What these mutes cover."""
+
+    def __init__(self, mutes: "Iterable[MuteRow]") -> None:
+        self._of: dict[MuteScope, set[tuple[str | None, str]]] = defaultdict(set)
+        for each in mutes:
+            self._of[each.scope].add((each.project, each.subject))
+
+    @property
+    def channels(self) -> set[str]:
+        """The channels that are muted for all projects."""
+        return {subject for project, subject in self._of[MuteScope.CHANNEL] if project is None}
+
+    def covers(self, row: "JobRow | NeedRow") -> bool:
+        """Whether one of them covers all alerts about the job."""
+        of, project = self._of, row.project
+        return (
+            self._has(MuteScope.JOB, project, row.job_id)
+            or (row.batch is not None and self._has(MuteScope.BATCH, project, row.batch))
+            or (bool(of[MuteScope.TAG]) and any(self._has(MuteScope.TAG, project, tag) for tag in row.tags))
+        )
+
+    def _has(self, scope: MuteScope, project: str, subject: str) -> bool:
+        found = self._of[scope]
+        return bool(found) and ((project, subject) in found or (None, subject) in found)
+
+
 def is_muted(row: "JobRow", mutes: "Iterable[MuteRow]") -> bool:
     """Whether one of these mutes covers all alerts about the job, as `tx.mutes.of_job` reads it."""
-    return any(
-        each.project in (None, row.project)
-        and (
-            (each.scope is MuteScope.JOB and each.subject == row.job_id)
-            or (each.scope is MuteScope.BATCH and each.subject == row.batch)
-            or (each.scope is MuteScope.TAG and each.subject in row.tags)
-        )
-        for each in mutes
-    )
+    return _Muted(mutes).covers(row)
 
 
 def _of_wrapd(found: "Found", around: Around) -> Iterator[Need]:
@@ -129,9 +157,10 @@ def _of_wrapd(found: "Found", around: Around) -> Iterator[Need]:
                 yield _need(kind, text, "wrapd doctor", project=project, since=_moment(since))
     for project, pause in found.pauses.items():
         if project in around.projects and around.now - pause.at > PAUSED_FOR:
-            why = f" ({_cut(pause.comment)})" if pause.comment else ""
-            text = f"{pause.who} has paused the project{why}: its jobs are not polled"
-            yield _need("paused", text, f"wrapd resume {_quoted(project)}", project=project, since=pause.at)
+            reason = _cut(pause.comment)
+            text = f"{pause.who} has paused the project{f' ({reason})' if reason else ''}: its jobs are not polled"
+            action = f"wrapd resume {_quoted(project)}"
+            yield _need("paused", text, action, project=project, since=pause.at, reason=reason)
 
 
 _TROUBLE = (
@@ -142,68 +171,80 @@ _TROUBLE = (
 
 def _of_channels(found: "Found") -> Iterator[Need]:
     for channel, refusal in found.refused.items():
-        text = f"its service refuses the channel: {_cut(refusal.reason) or 'it gives no reason'}"
+        reason = _cut(refusal.reason)
+        text = f"its service refuses the channel: {reason or 'it gives no reason'}"
         action = f"wrapd channels test {_quoted(channel)}"
-        yield _need("channel_refused", text, action, channel=channel, since=refusal.since)
+        yield _need("channel_refused", text, action, channel=channel, since=refusal.since, reason=reason)
     for dead in found.dead:
         number = "1 alert was" if dead.count == 1 else f"{dead.count} alerts were"
-        text = f"{number} given up{f': {_cut(dead.reason)}' if dead.reason else ''}"
+        reason = _cut(dead.reason)
+        text = f"{number} given up{f': {reason}' if reason else ''}"
         action = f"wrapd deliveries retry --dead --channel {_quoted(dead.channel)}"
-        yield _need("dead_alerts", text, action, channel=dead.channel, since=dead.since)
+        yield _need("dead_alerts", text, action, channel=dead.channel, since=dead.since, reason=reason)
 
 
-def _of_jobs(
-    found: "Found", overdue: Sequence[_Job], around: Around, mutes: "Sequence[MuteRow]"
-) -> Iterator[Need | None]:
-    """None for each that is muted."""
-    several = len(around.projects) > 1
+class _NeededJob(NamedTuple):
+    """A job that needs a person, before anything is written about it."""
+
+    kind: str
+    row: "NeedRow"
+    since: Since
+    until: datetime | None = None
+
+
+def _jobs(found: "Found", overdue: Sequence[_Job], around: Around) -> Iterator[_NeededJob]:
     life = timedelta(seconds=around.give_up_after)
-    kinds: tuple[tuple[str, Iterable[_Job], str, str], ...] = (
-        ("failed", _open(found, ((row, row.state_since) for row in found.failed), around), "", _NOTE),
-        ("frozen", ((row, row.state_since) for row in found.frozen), _FROZEN, "wrapd ask {job}"),
-        ("lost", _open(found, ((row, _last_seen(row)) for row in found.lost), around), _LOST, _NOTE),
-        (
-            "expired",
-            _open(found, ((row, row.tracked_at + life) for row in found.expired), around),
-            _EXPIRED,
-            _TRACK,
-        ),
-        (
-            "overdue",
-            (each for each in overdue if each[0].project not in found.pauses),
-            _OVERDUE,
-            "wrapd ask {job}",
-        ),
-        (
-            "link_dying",
-            ((row, row.state_since) for row in found.links),
-            _DYING,
-            "wrapd deliveries resend --job {job}",
-        ),
+    ended: tuple[tuple[str, Iterable[_Job]], ...] = (
+        ("failed", ((row, row.state_since) for row in found.failed)),
+        ("lost", ((row, _last_seen(row)) for row in found.lost)),
+        ("expired", ((row, row.tracked_at + life) for row in found.expired)),
     )
-    for kind, jobs, text, action in kinds:
-        for row, since in jobs:
-            if is_muted(row, mutes):
-                yield None
-                continue
-            named = f"{_quoted(row.job_id)}{f' --project {_quoted(row.project)}' if several else ''}"
-            yield _need(
-                kind,
-                text or _failure(row),
-                action.format(job=named),
-                row=row,
-                since=since,
-                until=row.link_until if kind == "link_dying" else None,
-            )
+    for kind, jobs in ended:
+        for row, since in _open(found, jobs, around):
+            yield _NeededJob(kind, row, since)
+    for row in found.frozen:
+        yield _NeededJob("frozen", row, row.state_since)
+    for row, since in overdue:
+        if row.project not in found.pauses:
+            yield _NeededJob("overdue", row, since)
+    for row in found.links:
+        yield _NeededJob("link_dying", row, row.state_since, row.link_until)
+
+
+def _of_job(needed: _NeededJob, *, several: bool) -> Need:
+    """The view of a job that needs a person; `several`: there is more than one project."""
+    row = needed.row
+    reason = _cut(" ".join(filter(None, (row.error_code, row.error_msg)))) if needed.kind == "failed" else ""
+    text, action = _DO[needed.kind]
+    named = f"{_quoted(row.job_id)}{f' --project {_quoted(row.project)}' if several else ''}"
+    return _need(
+        needed.kind,
+        text.format(reason=reason or "the service gives no reason"),
+        action.format(job=named),
+        row=row,
+        since=needed.since,
+        until=needed.until,
+        reason=reason,
+    )
 
 
 _NOTE = "wrapd note {job} seen"
-_TRACK = "wrapd track {job}"
-_FROZEN = "the service has frozen it (BLOCK): release it in MetaStudio, then have it asked about"
-_LOST = "the service does not know it: make it again, or note what became of it"
-_EXPIRED = "it did not end in time and is no longer polled: track it again, or note what became of it"
-_OVERDUE = "its production takes far longer than that of jobs like it: look at it in MetaStudio"
-_DYING = "nobody has opened the video, and its last link expires: send the message again with fresh links"
+_ASK = "wrapd ask {job}"
+_DO = {
+    "failed": ("{reason}; make it again, or note what became of it", _NOTE),
+    "frozen": ("the service has frozen it (BLOCK): release it in MetaStudio, then have it asked about", _ASK),
+    "lost": ("the service does not know it: make it again, or note what became of it", _NOTE),
+    "expired": (
+        "it did not end in time and is no longer polled: track it again, or note what became of it",
+        "wrapd track {job}",
+    ),
+    "overdue": ("its production takes far longer than that of jobs like it: look at it in MetaStudio", _ASK),
+    "link_dying": (
+        "nobody has opened the video, and its last link expires: send the message again with fresh links",
+        "wrapd deliveries resend --job {job}",
+    ),
+}
+"""What is the matter with a job, by kind, and the command that deals with it."""
 
 
 def _open(found: "Found", jobs: Iterable[_Job], around: Around) -> Iterator[_Job]:
@@ -215,13 +256,8 @@ def _open(found: "Found", jobs: Iterable[_Job], around: Around) -> Iterator[_Job
             yield row, since
 
 
-def _last_seen(row: "JobRow") -> datetime:
+def _last_seen(row: "NeedRow") -> datetime:
     return max(row.tracked_at, row.last_polled_at or row.tracked_at)
-
-
-def _failure(row: "JobRow") -> str:
-    said = _cut(" ".join(filter(None, (row.error_code, row.error_msg))))
-    return f"{said or 'the service gives no reason'}; make it again, or note what became of it"
 
 
 def _need(
@@ -229,21 +265,23 @@ def _need(
     text: str,
     action: str,
     *,
-    row: "JobRow | None" = None,
+    row: "NeedRow | None" = None,
     project: str | None = None,
     channel: str | None = None,
     since: Since = None,
     until: datetime | None = None,
+    reason: str = "",
 ) -> Need:
     return Need(
         kind=kind,
         project=project if row is None else row.project,
         job_id=None if row is None else row.job_id,
         channel=channel,
-        name=None if row is None else row.label or row.asset.asset_name,
+        name=None if row is None else row.label or row.asset_name,
         since=stamp(since),
         until=stamp(until),
         text=clean(text),
+        reason=reason or None,
         action=action,
     )
 

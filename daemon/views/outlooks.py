@@ -4,14 +4,16 @@ Owns the sentences that say why there is no estimate. The laws are an argument: 
 those that a command learned from the database. Pure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from daemon.domain.batches import LastEnd, Unended, last_end
 from daemon.domain.durations import ETA_FROM, ClassKey, Durations, Eta, eta
 from daemon.domain.jobs import Tracking
-from daemon.domain.production import elapsed_of
+from daemon.domain.production import elapsed_of, is_credible
 from daemon.domain.states import State
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
@@ -19,14 +21,41 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
 
     from daemon.store import JobRow, WatchRow
 
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+class NoEta(StrEnum):
+    """Why a job has no estimate."""
+
+    UNKNOWN_START = "unknown_start"
+    TOO_FEW = "too_few"
+    OLDER = "older"
+    NOT_ANSWERED = "not_answered"
+    WAITING = "waiting"
+    FROZEN = "frozen"
+    UNKNOWN_STATE = "unknown_state"
+
+
+NO_ETA: Mapping[NoEta, str] = {
+    NoEta.UNKNOWN_START: "the start of its production is not known",
+    NoEta.TOO_FEW: "fewer than {least} finished jobs of this kind",
+    NoEta.OLDER: "it has run longer than every known job of its kind",
+    NoEta.NOT_ANSWERED: "the service has not answered for it yet",
+    NoEta.WAITING: "its production has not begun",
+    NoEta.FROZEN: "it is frozen",
+    NoEta.UNKNOWN_STATE: "wrapd does not know its state",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """A job's remaining production time as of `at`, or the `reason` why there is none (None if not applicable)."""
+    """A job's remaining production time as of `at`, or the `reason` why there is none (None if not applicable), of
+    a job also as a word."""
 
     at: datetime
     eta: Eta | None = None
     reason: str | None = None
+    why: NoEta | None = None
 
     def ends_at(self, seconds: float) -> datetime:
         """The time `seconds` after `at`."""
@@ -46,21 +75,23 @@ def key_of(row: "JobRow | WatchRow") -> ClassKey:
     return str(row.project), row.kind
 
 
-def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
+def outlook(row: "JobRow | WatchRow", durations: Durations, *, now: datetime) -> Outlook:
     """The outlook of one job."""
     if not in_production(row):
-        return Outlook(at=now, reason=not_running(row))
+        return not_running(row, now)
     elapsed = elapsed_of(row, now)
     if elapsed is None:
-        return Outlook(at=now, reason="the start of its production is not known")
+        return _none(now, NoEta.UNKNOWN_START)
     finished = durations.finished(key_of(row))
     if finished < ETA_FROM:
-        so_far = f"{finished} so far" if finished else "none so far"
-        return Outlook(at=now, reason=f"fewer than {ETA_FROM} finished jobs of this kind ({so_far})")
+        return _none(now, NoEta.TOO_FEW, f" ({finished or 'none'} so far)")
     expected = eta(durations, key_of(row), row.expected_length, elapsed)
-    if expected is None:
-        return Outlook(at=now, reason="it has run longer than every known job of its kind")
-    return Outlook(at=now, eta=expected)
+    return _none(now, NoEta.OLDER) if expected is None else Outlook(at=now, eta=expected)
+
+
+def _none(now: datetime, why: NoEta | None, more: str = "") -> Outlook:
+    reason = None if why is None else NO_ETA[why].format(least=ETA_FROM) + more
+    return Outlook(at=now, reason=reason, why=why)
 
 
 def last_of(durations: Durations, jobs: "Iterable[WatchRow | JobRow]", *, now: datetime) -> BatchOutlook:
@@ -71,35 +102,37 @@ def last_of(durations: Durations, jobs: "Iterable[WatchRow | JobRow]", *, now: d
 
 def overdue(rows: "Iterable[WatchRow]", durations: Durations, now: datetime) -> "list[tuple[WatchRow, datetime]]":
     """The jobs in production that take too long by the law of jobs like them, in order, each with the time since
-    which it does."""
-    found = []
+    which it does. Works on the times as stored, since a list of what needs a person asks about hundreds."""
+    at, found = (now - _EPOCH) // _MICROSECOND, []
     for row in rows:
-        elapsed = elapsed_of(row, now)
-        if elapsed is not None:
-            late = elapsed - durations.law(key_of(row), row.expected_length).stuck_after
-            if late > 0:
-                found.append((row, now - timedelta(seconds=late)))
+        seen, started = row.state_since_stamp, row.started_stamp
+        begin = started if started is not None and is_credible(started, row.created_stamp, seen) else seen
+        if begin is None or row.state_text != State.PROCESSING:
+            continue
+        late = (at - begin) / 1e6 - durations.law((row.project, row.kind), row.expected_length).stuck_after
+        if late > 0:
+            found.append((row, now - timedelta(seconds=late)))
     return found
 
 
-def in_production(row: "JobRow") -> bool:
+def in_production(row: "JobRow | WatchRow") -> bool:
     """Whether the job is in production, as far as wrapd knows."""
     return row.tracking is Tracking.ACTIVE and row.state == State.PROCESSING
 
 
-def not_running(row: "JobRow") -> str | None:
-    """Why a job that is not in production has no estimate; None if it is no longer tracked."""
+def not_running(row: "JobRow | WatchRow", now: datetime) -> Outlook:
+    """The outlook of a job that is not in production."""
     if row.tracking is not Tracking.ACTIVE:
-        return None
+        return _none(now, None)
     match row.state:
         case None:
-            return "the service has not answered for it yet"
+            return _none(now, NoEta.NOT_ANSWERED)
         case State.WAITING:
-            return "its production has not begun"
+            return _none(now, NoEta.WAITING)
         case State.BLOCK:
-            return "it is frozen"
+            return _none(now, NoEta.FROZEN)
         case _:
-            return "wrapd does not know its state"
+            return _none(now, NoEta.UNKNOWN_STATE)
 
 
 def _unended(job: "WatchRow | JobRow", now: datetime) -> Unended:

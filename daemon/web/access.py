@@ -124,7 +124,7 @@ class Doorkeeper:
 
     def _require_pages(self) -> None:
         if self._context is None or not self._context.settings.pages:
-            raise HttpError(404, "the pages are off: the config has web.pages = false")
+            raise HttpError(404, "the pages are off: the config has web.pages = false", key="no_page")
 
     async def _require_form(self, request: ApiRequest) -> None:
         """Read the form of a request, and check that a page of its session made it."""
@@ -132,7 +132,9 @@ class Doorkeeper:
         form = await read_form(request)
         secret = session_secret(request, self._context.settings) or ""
         if not is_form_token(secret, form.get(FORM_TOKEN, "")):
-            raise HttpError(403, "nothing was changed: the form is of another session; load the page again")
+            raise HttpError(
+                403, "nothing was changed: the form is of another session; load the page again", key="old_form"
+            )
         request.scope["state"][_FORM] = form
 
     async def token_of(self, connection: Connection) -> KnownToken | None:
@@ -171,7 +173,9 @@ class Doorkeeper:
             async with self._lookups:
                 return await self._context.store.read_async(work)
         except StoreError:
-            raise HttpError(503, "the database is not available now; try again", headers=_LATER) from None
+            raise HttpError(
+                503, "the database is not available now; try again", headers=_LATER, key="busy"
+            ) from None
 
     def _note_use(self, context: WebContext, key: str, note: Callable[[Transaction, datetime], None]) -> None:
         """Note the use of a token or session, in a transaction of its own and at most once a minute."""
@@ -194,7 +198,7 @@ def form_of(request: ApiRequest) -> Form:
 
 def _require_scope(given: ApiScope, needed: ApiScope) -> None:
     if not given.includes(needed):
-        raise HttpError(403, f"the token may {given}, and this needs scope {needed}")
+        raise HttpError(403, f"the token may {given}, and this needs scope {needed}", key="scope")
 
 
 _LATER = {"Retry-After": "5"}

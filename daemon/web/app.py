@@ -42,6 +42,7 @@ from daemon.web.pages import engine, login, share
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
 from daemon.web.pages import overview as overview_page
+from daemon.web.pages import stats as stats_page
 from daemon.web.tracking import MAX_BODY
 
 API = (
@@ -65,6 +66,7 @@ PAGES = (
     *job_page.HANDLERS,
     *batches_page.HANDLERS,
     *share.HANDLERS,
+    *stats_page.HANDLERS,
     *login.HANDLERS,
 )
 """Those of the pages."""
@@ -181,7 +183,7 @@ def _problem(error: HTTPException) -> HttpError:
             405, "this path does not take the method; Allow names those it takes", headers=error.headers
         )
     if error.status_code == 404:
-        return HttpError(404, "there is nothing at this path")
+        return HttpError(404, "there is nothing at this path", key="no_page")
     if isinstance(error, ValidationException):
         return _wrong_values(error)
     return HttpError(error.status_code, error.detail, headers=error.headers)
@@ -202,7 +204,7 @@ def _refused(error: WrapdError) -> HttpError:
 
 
 def _unavailable() -> HttpError:
-    return HttpError(503, _BUSY, headers={"Retry-After": "5"})
+    return HttpError(503, _BUSY, headers={"Retry-After": "5"}, key="busy")
 
 
 def _pass_on(_: ApiRequest, error: Exception) -> NoReturn:

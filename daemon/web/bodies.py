@@ -29,12 +29,15 @@ class HttpError(Exception):
         *,
         faults: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> None:
+        """`key` names the error for the pages, which say some in the reader's language."""
         super().__init__(text)
         self.status = status
         self.text = text
         self.faults = faults
         self.headers = dict(headers or {})
+        self.key = key
 
     def problem(self) -> dict[str, object]:
         """The body of the answer. `error` repeats `detail` for clients of earlier versions."""

@@ -43,6 +43,7 @@ PAGES: Table = {
     "/batches/{project}/{name}/unshare": {"POST": WRITE},
     "/share/{token}": {"GET": OPEN},
     "/share/{token}/cover/{n}": {"GET": OPEN},
+    "/stats": {"GET": READ},
     "/account": {"GET": READ},
     "/account/sessions/{id}/end": {"POST": READ},
     "/account/token/revoke": {"POST": READ},

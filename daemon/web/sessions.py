@@ -54,7 +54,7 @@ def require_safe(request: ApiRequest, settings: WebSettings) -> bool:
     machine."""
     secure = is_secure(request, settings)
     if secure is None:
-        raise HttpError(403, _NOT_HERE)
+        raise HttpError(403, _NOT_HERE, key="unsafe")
     return secure
 
 
@@ -90,4 +90,6 @@ def _require_own_site(request: ApiRequest) -> None:
         host = request.headers.get("host", "").lower()
         own = origin.scheme in ("http", "https") and origin.netloc.lower() == host
     if not own:
-        raise HttpError(403, "nothing was changed: the form does not come from a page of this server")
+        raise HttpError(
+            403, "nothing was changed: the form does not come from a page of this server", key="foreign_form"
+        )

@@ -284,7 +284,7 @@ def placeholders(texts: Texts) -> dict[str, set[str]]:
         f"{field.name} {key}".strip(): {name for _, name, _, _ in string.Formatter().parse(text) if name}
         for field in fields(Texts)
         for key, text in of(getattr(texts, field.name))
-        if field.name != "need_texts"
+        if field.name not in ("need_texts", "errors")  # English has those as they are
     }
 
 

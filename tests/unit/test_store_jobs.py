@@ -566,7 +566,6 @@ def test_looks_are_apart_only_while_a_job_is_tracked(store: Store) -> None:
         tx.jobs.checkpoint([look._replace(**values)])
         row = tx.jobs.get(job)
         assert [row] == tx.jobs.list() == tx.following.rows([job])
-        assert [(row, NOW)] == tx.needs.whole([(row, NOW)])
         return row.polls, row.last_polled_at, row.asked_by, row.last_error, row.next_poll_at, row.next_reason
 
     def work(tx):

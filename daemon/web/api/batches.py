@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from daemon import views
 from daemon.domain.jobs import ProjectName
+from daemon.domain.states import State
 from daemon.domain.text import clean
 from daemon.store import BatchRow, Page, Transaction
 from daemon.web.access import Context
@@ -76,15 +77,19 @@ def shown_batches(
     *,
     most: int = MOST_ESTIMATED,
     beyond: str = _TOO_MANY_LISTED,
+    begun: bool = False,
 ) -> list[views.Batch]:
-    """The views of these batches, with estimates for the first of them, up to `most` tracked jobs in all."""
+    """The views of these batches, with estimates for the first of them, up to `most` tracked jobs in all; with
+    `begun` only if all of them are in production, since otherwise there is no expected end."""
     found, left = [], most
     for row in rows:
         tracked = row.jobs - row.ended
         expected = views.BatchOutlook(at=now, reason=beyond if tracked > left else None)
         if 0 < tracked <= left:
-            left -= tracked
-            expected = views.last_of(context.durations(), tx.batches.unended(row.project, row.batch), now=now)
+            unended = tx.batches.unended(row.project, row.batch)
+            if not begun or all(each.state_text == State.PROCESSING for each in unended):
+                left -= tracked
+                expected = views.last_of(context.durations(), unended, now=now)
         found.append(views.batch(row, expected))
     return found
 

@@ -42,7 +42,7 @@ async def list_channels(context: Context) -> Response[object]:
     """List the channels."""
 
     def read(tx: Transaction) -> list[views.ListedChannel]:
-        counts = tx.deliveries.counts()
+        counts = tx.deliveries.counts(context.channels.keys())
         return [channel_view(tx, context, name, counts) for name in context.channels]
 
     found = await context.store.read_async(read)
@@ -54,7 +54,9 @@ async def get_channel(name: FromPath[str], context: Context) -> Response[object]
     """Return a channel."""
     wanted = _known(context, name)
     return answer(
-        await context.store.read_async(lambda tx: channel_view(tx, context, wanted, tx.deliveries.counts()))
+        await context.store.read_async(
+            lambda tx: channel_view(tx, context, wanted, tx.deliveries.counts([wanted]))
+        )
     )
 
 

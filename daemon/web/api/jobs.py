@@ -200,7 +200,7 @@ def known_job(tx: Transaction, project: str, job_id: str) -> JobRow:
     except ValueError:
         rows = []
     if not rows:
-        raise HttpError(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
+        raise HttpError(404, "no such job is known; POST it to /api/v1/jobs to have it tracked", key="no_job")
     return rows[0]
 
 
@@ -240,11 +240,11 @@ def story_of(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -
     return row, told
 
 
-def job_view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
-    """The view of a job, with what the daemon has learned."""
+def job_view(context: WebContext, row: JobRow, now: datetime, *, links: bool = True) -> views.Job:
+    """The view of a job, with what the daemon has learned; `links` as for `views.job`."""
     kept = views.kept(row, context.projects)
     expected = views.outlook(kept, context.durations(), now=now)
-    return views.job(kept, now=now, eta=expected.eta, eta_reason=expected.reason)
+    return views.job(kept, now=now, eta=expected.eta, eta_reason=expected.reason, links=links)
 
 
 def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:

@@ -109,7 +109,7 @@ async def require_known_parameters(request: ApiRequest) -> None:
 
 def wrong(place: str, text: str) -> HttpError:
     """The refusal of one parameter."""
-    return HttpError(422, f"{place}: {text}", faults=[{"place": place, "text": text}])
+    return HttpError(422, f"{place}: {text}", faults=[{"place": place, "text": text}], key=f"wrong_{place}")
 
 
 def _mark(given: Mapping[str, object]) -> str:

@@ -1,14 +1,15 @@
 """What concerns several resources: what needs a person (`/api/v1/needs`), and who did what (`/api/v1/actions`)."""
 
+from collections.abc import Sequence, Set
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from litestar import Response, get
 from litestar.params import QueryParameter
 
 from daemon import views
 from daemon.domain.jobs import ProjectName
-from daemon.store import Transaction
+from daemon.store import Transaction, WatchRow
 from daemon.views.needs import DYING_WITHIN, FAILED_WITHIN, Around
 from daemon.web.access import Context
 from daemon.web.api.lists import USUAL, Cursor, Limit, Since, page_answer, read_cursor, read_since, word
@@ -20,6 +21,24 @@ async def needs_of(context: WebContext, *, since: datetime | None = None, limit:
     """Read what needs a person; of jobs that failed, were lost or expired those since `since`, by default a day
     ago. Raises StoreError."""
     now = context.clock.now()
+    return await context.store.read_async(
+        lambda tx: needs_found(tx, context, now=now, since=since, limit=limit).needs
+    )
+
+
+class NeedsFound(NamedTuple):
+    """What needs a person, the jobs in production that were looked at for it, and the ids of those that take too
+    long."""
+
+    needs: views.Needs
+    running: Sequence[WatchRow]
+    overdue: Set[int]
+
+
+def needs_found(
+    tx: Transaction, context: WebContext, *, now: datetime, since: datetime | None = None, limit: int = 0
+) -> NeedsFound:
+    """Read the same in a transaction."""
     around = Around(
         now=now,
         since=since or now - FAILED_WITHIN,
@@ -28,13 +47,10 @@ async def needs_of(context: WebContext, *, since: datetime | None = None, limit:
         give_up_after=context.give_up_after,
     )
     dying = DYING_WITHIN if context.settings.public_url is not None else 0.0
-
-    def read(tx: Transaction) -> views.Needs:
-        found = tx.needs.read(now=now, since=around.since, channels=[*context.channels], links_within=dying)
-        late = tx.needs.whole(views.overdue(found.running, context.durations(), now))
-        return views.needed(found, late, around, limit=limit)
-
-    return await context.store.read_async(read)
+    found = tx.needs.read(now=now, since=around.since, channels=[*context.channels], links_within=dying)
+    late = views.overdue(found.running, context.durations(), now)
+    needs = views.needed(found, tx.needs.late(late), around, limit=limit)
+    return NeedsFound(needs, found.running, {row.id for row, _ in late})
 
 
 @get("/api/v1/needs", responses=answers(shape(views.Needs), "What needs a person."))

@@ -2,6 +2,8 @@
 
 # ruff: noqa: S106 - not passwords
 from daemon.domain.planning import WORDS
+from daemon.domain.words import ENGLISH_KINDS
+from daemon.views.outlooks import NO_ETA
 from daemon.web.pages.wording import Texts
 
 ENGLISH = Texts(
@@ -60,13 +62,7 @@ ENGLISH = Texts(
         "BLOCK": "Frozen",
     },
     trackings={"lost": "Lost", "expired": "Expired", "stopped": "Untracked"},
-    kinds={
-        "avatar": "avatar video",
-        "photo": "photo video",
-        "business_card": "business card",
-        "photo_detection": "photo detection",
-        "picture_modeling": "picture modelling",
-    },
+    kinds=ENGLISH_KINDS,
     new="No answer yet",
     title_needs="({n}) Overview",
     needs="Needs a person",
@@ -255,6 +251,36 @@ ENGLISH = Texts(
         24: "1 day",
         168: "1 week",
     },
+    day="{day} {month}",
+    stats="Stats",
+    stats_span="Days shown",
+    stats_days="{n} days",
+    stats_none="No job has ended in the last {n} days.",
+    stats_total="Jobs ended",
+    stats_mean="Production, on average",
+    stats_ends="Jobs ended per day",
+    stats_ends_hint="Days in UTC, by when wrapd saw the end.",
+    stats_ends_desc="{n} jobs from {first} to {last}, at most {most} a day",
+    stats_rate="Success rate",
+    stats_rate_hint="The share of finished jobs, partly finished ones included, in all that were not canceled.",
+    stats_rate_desc="{rate} over all days",
+    stats_kinds="Production time by kind",
+    stats_kinds_hint="Bar: what 8 in 10 of the finished jobs took, of the last {n} ended ones of each kind; the "
+    "dot is their median. Line: the same of what wrapd expects of the next job.",
+    stats_half="Half within",
+    stats_most="9 in 10 within",
+    stats_law_half="Expected: half within",
+    stats_law_most="Expected: 9 in 10 within",
+    stats_seen="Detection delay",
+    stats_seen_hint="From the end of a job, by the service's own time, until wrapd saw it. Of the last {n} ends, "
+    "half were seen within {median}, 9 in 10 within {high}.",
+    stats_within="Seen within",
+    stats_projects="By project",
+    stats_day="Day",
+    stats_numbers="The numbers by day",
+    errors={},
+    no_etas={str(key): text for key, text in NO_ETA.items()},
+    need_reason=" ({reason})",
     need_texts={},
     reasons={str(reason): text for reason, text in WORDS.items()},
 )

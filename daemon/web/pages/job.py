@@ -9,8 +9,8 @@ from litestar.params import FromPath, QueryParameter
 
 from daemon import views
 from daemon.commands import MuteWish, end_mutes, mute, note_asked, read_note, retry, set_note
+from daemon.domain.durations import ETA_FROM
 from daemon.domain.mutes import MuteScope
-from daemon.errors import UsageFault
 from daemon.store import JobRow, MuteRow, Transaction
 from daemon.views import link_end
 from daemon.web.access import Context, form_of, who
@@ -60,6 +60,8 @@ async def get_job(
         context,
         "job.html",
         job=job,
+        why=views.outlook(row, context.durations(), now=now).why,
+        least=ETA_FROM,
         tone=tone(job),
         log=log,
         links=links,
@@ -99,7 +101,7 @@ async def note_on(
     try:
         text = read_note(form_of(request).get("note", ""))
     except ValueError as error:
-        raise UsageFault(f"nothing was changed: {error}") from None
+        raise HttpError(422, f"nothing was changed: {error}", key="note") from None
 
     def work(tx: Transaction) -> JobRow:
         row = known_job(tx, project, job_id)
@@ -116,7 +118,7 @@ async def mute_alerts(
     """Keep the alerts of a job for some hours."""
     at, by, form = context.clock.now(), who(request), form_of(request)
     if form.get("hours", "") not in map(str, HOURS):
-        raise UsageFault("nothing was muted: choose for how long")
+        raise HttpError(422, "nothing was muted: choose for how long", key="mute")
     lasts, comment = timedelta(hours=int(form["hours"])), form.get("comment", "")
 
     def work(tx: Transaction) -> JobRow:
@@ -155,7 +157,7 @@ async def retry_alert(
         row = known_job(tx, project, job_id)
         wanted = [each.id for each in tx.deliveries.list(job=row.id) if str(each.id) == given]
         if not wanted:
-            raise HttpError(404, "nothing was changed: the job has no such alert")
+            raise HttpError(404, "nothing was changed: the job has no such alert", key="no_alert")
         retry(tx, wanted, at=at, who=by)
         return row
 

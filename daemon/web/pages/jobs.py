@@ -23,8 +23,6 @@ from daemon.web.pages.rendering import page
 from daemon.web.pages.wording import job_path, tone
 
 ROWS = 50
-COUNTED = 1000
-"""Jobs are counted up to this number for a chip."""
 Text = Annotated[str | None, QueryParameter(max_length=200)]
 
 
@@ -76,7 +74,7 @@ def items_of(tx: Transaction, context: WebContext, rows: list[JobRow], now: date
     return [
         Item(job=job, cover=row.id in small, path=job_path(row.project, row.job_id), tone=tone(job))
         for row in rows
-        for job in (job_view(context, row, now),)
+        for job in (job_view(context, row, now, links=False),)
     ]
 
 
@@ -135,16 +133,20 @@ async def get_jobs(
 
 
 def _chips(tx: Transaction, base: JobFilter, show: str | None, parameters: Mapping[str, str | None]) -> list[Chip]:
+    """The choices that have jobs; where not all jobs were counted, all of them."""
+    numbers = tx.jobs.tallies(project=base.get("project"), batch=base.get("batch"), tag=base.get("tag"))
     chips = []
     for name, (mark, fit) in CHIPS.items():
-        number = tx.jobs.count(most=COUNTED, **_joined(base, fit))
-        if number.rows or name == show:
+        tracking = fit["tracking"]
+        assert tracking is not None
+        number = numbers.of(tracking, fit.get("state"))
+        if number or name == show or not numbers.whole:
             chips.append(
                 Chip(
                     name=name,
                     tone=mark,
-                    count=number.rows,
-                    more=not number.whole,
+                    count=number,
+                    more=not numbers.whole,
                     url=_url({**parameters, "show": name}),
                     chosen=name == show,
                 )

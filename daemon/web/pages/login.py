@@ -102,7 +102,7 @@ async def post_end_session(request: ApiRequest, id: FromPath[str], context: Cont
         return own and end_session(tx, id, who=by, at=at)
 
     if not await context.store.write(work):
-        raise HttpError(404, "nothing was changed: you have no such session")
+        raise HttpError(404, "nothing was changed: you have no such session", key="no_session")
     return go("/account")
 
 
@@ -121,7 +121,7 @@ async def get_static(request: ApiRequest, name: FromPath[str]) -> Response[bytes
     """Return a static file."""
     found = static_answer(request, name)
     if found is None:
-        raise HttpError(404, "there is nothing at this path")
+        raise HttpError(404, "there is nothing at this path", key="no_page")
     return found
 
 
@@ -157,11 +157,11 @@ def _form(
     over: bool = False,
 ) -> Response[bytes]:
     """The form. At an unsafe address it is the reason why there is none."""
-    unsafe = None
+    unsafe: HttpError | None = None
     try:
         require_safe(request, context.settings)
     except HttpError as error:
-        unsafe = error.text
+        unsafe = error
     status = 403 if unsafe or refused else 200
     return page(
         request,

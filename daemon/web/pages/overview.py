@@ -1,34 +1,37 @@
 """The first page, `/`: what needs a person, what runs, what ended today, batches under way, and wrapd itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from litestar import Response, get
 
 from daemon import views
 from daemon.domain.jobs import Tracking
 from daemon.domain.states import State
-from daemon.store import JobFilter, JobSort, Transaction
+from daemon.store import Total, Transaction
 from daemon.views.figures import first_day
 from daemon.web.access import Context
 from daemon.web.api.batches import shown_batches
 from daemon.web.api.channels import channel_view
 from daemon.web.api.jobs import job_view
-from daemon.web.api.overview import needs_of
+from daemon.web.api.overview import NeedsFound, needs_found
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.drawing import bars
-from daemon.web.pages.jobs import COUNTED
 from daemon.web.pages.rendering import page
 from daemon.web.pages.wording import batch_path, job_path
 
 NEEDS = 20
 RUNNING = 12
-"""Running jobs that are shown, of the `_READ` that changed last."""
-_READ = 100
+"""Running jobs that are shown: the next to end of the `_ESTIMATED` that have been in production longest."""
+_ESTIMATED = 60
 _UNKNOWN = 4
 """Those without an estimate that are shown beside them."""
 _BATCHES = 8
 _LISTED = 50
+_IN_BATCHES = 100
+"""Jobs of batches from which their ends are estimated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,12 @@ class Today:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverviewRows:
-    """What is read for the page besides what needs a person."""
+    """What the page shows; `count` is how many jobs are running."""
 
+    needs: views.Needs
     running: list[views.Job]
     count: int
-    more: bool
+    today: Today
     batches: list[views.Batch]
     projects: list[views.Stats]
     channels: list[views.ListedChannel]
@@ -59,56 +63,67 @@ class OverviewRows:
 async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]:
     """Show the overview."""
     now = context.clock.now()
-    needs = await needs_of(context, limit=NEEDS)
-    around = await context.store.read_async(lambda tx: _read(tx, context))
+    around = await context.store.read_async(lambda tx: _read(tx, context, now))
     drawn = bars(around.running, now=now)
     return page(
         request,
         context,
         "overview.html",
-        needs=needs,
+        needs=around.needs,
         around=around,
         axis=None if drawn is None else drawn[0],
-        bars=[] if drawn is None else drawn[1][:RUNNING],
-        unknown=[job for job in around.running if job.eta is None][:_UNKNOWN],
-        today=today_of(around.projects),
+        bars=[] if drawn is None else drawn[1],
+        unknown=[job for job in around.running if job.eta is None],
+        today=around.today,
         path_of=job_path,
         batch_path_of=batch_path,
     )
 
 
-def _read(tx: Transaction, context: WebContext) -> OverviewRows:
-    now = context.clock.now()
-    fit = JobFilter(tracking=Tracking.ACTIVE, state=State.PROCESSING)
-    rows = tx.jobs.page(limit=_READ, sort=JobSort.CHANGED, **fit).rows
-    number = tx.jobs.count(most=COUNTED, **fit)
+def _read(tx: Transaction, context: WebContext, now: datetime) -> OverviewRows:
+    found = needs_found(tx, context, now=now, limit=NEEDS)
     under_way = [row for row in tx.batches.page(limit=_LISTED).rows if row.jobs - row.ended > 0][:_BATCHES]
-    figures = tx.figures.read(context.projects, since=first_day(now))
-    alerts = tx.deliveries.counts()
+    figures = tx.figures.read(context.projects, since=None)
+    alerts = tx.deliveries.counts(context.channels.keys())
     return OverviewRows(
-        running=[job_view(context, row, now) for row in rows],
-        count=number.rows,
-        more=not number.whole,
-        batches=shown_batches(tx, context, under_way, now),
+        needs=found.needs,
+        running=_next_to_end(tx, context, found, now),
+        count=tx.jobs.tallies().of(Tracking.ACTIVE, State.PROCESSING),
+        today=_today(tx, context, now),
+        batches=shown_batches(tx, context, under_way, now, most=_IN_BATCHES, begun=True),
         projects=[views.stats(each, running=True, now=now) for each in figures],
         channels=[channel_view(tx, context, name, alerts) for name in context.channels],
     )
 
 
-def today_of(projects: list[views.Stats]) -> Today:
-    """The sums of the last day, and the usual production time of the days before it."""
-    days = [project.days for project in projects]
-    last, before = [each[-1] for each in days if each], [day for each in days for day in each[:-1]]
+def _next_to_end(tx: Transaction, context: WebContext, found: NeedsFound, now: datetime) -> list[views.Job]:
+    """The jobs to show: the next to end, and some without an estimate. What takes too long needs a person, and is
+    shown as such."""
+    rows = [row for row in found.running if row.id not in found.overdue]
+    rows.sort(key=lambda row: row.started_stamp or row.state_since_stamp or 0)
+    etas = [(row.id, views.outlook(row, context.durations(), now=now).eta) for row in rows[:_ESTIMATED]]
+    known = sorted((eta.median, id_) for id_, eta in etas if eta is not None)[:RUNNING]
+    shown = [id_ for _, id_ in known] + [id_ for id_, eta in etas if eta is None][:_UNKNOWN]
+    return [job_view(context, row, now, links=False) for row in tx.following.rows(shown)]
+
+
+def _today(tx: Transaction, context: WebContext, now: datetime) -> Today:
+    """The sums of the day, and the usual production time of the days before it."""
+    day = now.date()
+    last = tx.day_sums.total(day, day, context.projects)
+    before = tx.day_sums.total(first_day(now), day - timedelta(days=1), context.projects)
+    done = (State.SUCCEED, State.PARTIAL_SUCCEED)
 
     def count(*states: State) -> int:
-        return sum(day.states.get(state.value, 0) for day in last for state in states)
+        return sum(last[state].jobs for state in states if state in last)
 
-    def mean(some: list[views.Day]) -> float | None:
-        timed = sum(day.timed for day in some)
-        return sum(day.seconds for day in some) / timed if timed else None
+    def mean(sums: Mapping[str, Total]) -> float | None:
+        some = [sums[state] for state in done if state in sums]
+        timed = sum(each.timed for each in some)
+        return sum(each.seconds for each in some) / timed if timed else None
 
     return Today(
-        finished=count(State.SUCCEED, State.PARTIAL_SUCCEED),
+        finished=count(*done),
         failed=count(State.FAILED),
         canceled=count(State.CANCELED),
         seconds=mean(last),

@@ -38,6 +38,7 @@ HEADERS: Mapping[str, str] = {
 """Headers of every page."""
 _FOLDER = Path(__file__).parent
 _NONCE = 16
+_TOKEN_FIELD = f'<input type="hidden" name="{FORM_TOKEN}" value="%s">'  # a token has nothing to escape
 _WORTH = 1024
 """Bytes from which a page is compressed."""
 
@@ -106,7 +107,6 @@ def page(
     session = user if isinstance(user, WebSession) else None
     secret = session_secret(request, context.settings) or ""
     wording = wording or wording_of(request, context)
-    field = Markup('<input type="hidden" name="{}" value="{}">')
     text = render(
         template,
         static=static_url,
@@ -115,7 +115,7 @@ def page(
         session=session,
         may_write=session is not None and session.scope.includes(ApiScope.WRITE),
         # Each form has a token of its own: it is compressed next to what others wrote.
-        csrf=lambda: field.format(FORM_TOKEN, form_token(secret, secrets.token_bytes(_NONCE))),
+        csrf=lambda: Markup(_TOKEN_FIELD % form_token(secret, secrets.token_bytes(_NONCE))),  # noqa: S704
         here=here or address(request),
         **values,
     )

@@ -5,7 +5,7 @@ The `{names}` of a text are the same in all languages; a test compares them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
@@ -199,6 +199,34 @@ class Texts(Struct, frozen=True, kw_only=True):
     feeds: Mapping[str, str]
     events: Mapping[str, str]
     hours: Mapping[int, str]
+    day: str  # {day} {month}
+    stats: str
+    stats_span: str
+    stats_days: str  # {n}
+    stats_none: str  # {n}
+    stats_total: str
+    stats_mean: str
+    stats_ends: str
+    stats_ends_hint: str
+    stats_ends_desc: str  # {n} {first} {last} {most}
+    stats_rate: str
+    stats_rate_hint: str
+    stats_rate_desc: str  # {rate}
+    stats_kinds: str
+    stats_kinds_hint: str  # {n}
+    stats_half: str
+    stats_most: str
+    stats_law_half: str
+    stats_law_most: str
+    stats_seen: str
+    stats_seen_hint: str  # {n} {median} {high}
+    stats_within: str
+    stats_projects: str
+    stats_day: str
+    stats_numbers: str
+    errors: Mapping[str, str]  # by key or status, in place of the text of an `HttpError`, which is English
+    no_etas: Mapping[str, str]  # why a job has no estimate
+    need_reason: str  # {reason}
     need_texts: Mapping[str, str]  # by kind, in place of the sentence of `views.Need`, which is English
     reasons: Mapping[str, str]  # why a job is asked about at that time
 
@@ -246,6 +274,11 @@ class Wording:
         """When what has this estimate ends, in 9 of 10 cases; equal times once."""
         low, high = self.moment(eta.low_at), self.moment(eta.high_at)
         return low if low == high else f"{low}-{high}"
+
+    def day(self, day: str) -> str:
+        """A day of this year or the last, as it is in UTC."""
+        at = date.fromisoformat(day)
+        return self.texts.day.format(day=at.day, month=self.texts.months[at.month - 1])
 
     def clock(self) -> str:
         """The time of the page, to the second."""

@@ -5,6 +5,7 @@ space next to digits."""
 from collections.abc import Mapping
 
 from daemon.domain.events import Event
+from daemon.domain.words import CHINESE_KINDS, CHINESE_STATES
 from daemon.notify.message.escape import Units
 from daemon.notify.message.language.catalogue import Calendar, Catalogue, OperatorText, Plural
 
@@ -142,25 +143,11 @@ CHINESE = Catalogue(
     stop="。",
     gap="",
     brackets="（{text}）",
-    kinds={
-        "avatar": "分身数字人视频",
-        "photo": "照片数字人视频",
-        "business_card": "数字人名片",
-        "photo_detection": "照片检测",
-        "picture_modeling": "照片建模",
-    },
+    kinds=CHINESE_KINDS,
     product_video="视频",
     product_card="名片",
     product_result="结果",
-    states={
-        "WAITING": "等待中",
-        "PROCESSING": "处理中",
-        "SUCCEED": "成功",
-        "PARTIAL_SUCCEED": "部分成功",
-        "FAILED": "失败",
-        "CANCELED": "已取消",
-        "BLOCK": "已冻结",
-    },
+    states=CHINESE_STATES,
     state_unknown="未知",
     reasons=REASONS,
     titles={

@@ -1,6 +1,7 @@
 """English messages, for production teams: short sentences, no jargon."""
 
 from daemon.domain.events import Event
+from daemon.domain.words import ENGLISH_KINDS
 from daemon.notify.message.escape import Units
 from daemon.notify.message.language.catalogue import Calendar, Catalogue, OperatorText, Plural
 
@@ -19,13 +20,7 @@ ENGLISH = Catalogue(
     stop=".",
     gap=" ",
     brackets=" ({text})",
-    kinds={
-        "avatar": "avatar video",
-        "photo": "photo video",
-        "business_card": "business card",
-        "photo_detection": "photo detection",
-        "picture_modeling": "picture modelling",
-    },
+    kinds=ENGLISH_KINDS,
     product_video="video",
     product_card="business card",
     product_result="result",

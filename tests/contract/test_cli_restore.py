@@ -42,6 +42,14 @@ def test_backups_are_kept_by_number(wrapd: Runner, monkeypatch: pytest.MonkeyPat
     assert (len(list(backups.iterdir())), len(list(to.iterdir()))) == (2, 3)
 
 
+def test_doctor_says_that_there_is_no_backup(wrapd: Runner) -> None:
+    assert "backup:" not in wrapd("doctor").out, "nor is there a database"
+    wrapd("track", "a")
+    assert f"backup: warn: there is none in {wrapd.folder}/backups; docs/install.md" in wrapd("doctor").out
+    wrapd("db", "backup", "--keep", "2")
+    assert "backup: ok: the newest of 1 is" in wrapd("doctor").out
+
+
 def test_a_backup_needs_one_place(wrapd: Runner) -> None:
     wrapd("track", "a")
     for args in ((), ("x.db", "--keep", "2"), ("x.db", "--to", "y"), ("--keep", "0")):

@@ -202,10 +202,10 @@ RULES = (
         hold="5m",
         severity="warning",
         summary="the newest backup of wrapd's database is older than two days",
-        meaning="Of two nightly backups, one is missing. Silent where no backup was ever made: `wrapd doctor` says "
-        "so.",
+        meaning="Of two nightly backups, one is missing. Silent where no backup was ever made: `wrapd doctor` "
+        "says so.",
         remedy=(
-            "`journalctl -u wrapd-backup` says why the last one failed: the disk is full, or the database is damaged.",
+            "`journalctl -u wrapd-backup` says why the last one failed: a full disk, a damaged database.",
             "`systemctl list-timers wrapd-backup.timer` shows whether the timer runs.",
             "`systemctl start wrapd-backup` makes one now ([install.md](install.md#backup-and-restore)).",
         ),

@@ -20,7 +20,8 @@ wrapd is one process around one SQLite database. Everything that happens is a ro
 FLOW = """\
 ## From an answer to a chat
 
-Data flows one way. Whatever fails below is tried again from the row above it, so a crash at any point loses nothing.
+Data flows one way. Whatever fails below is tried again from the row above it, so a crash at any point loses
+nothing.
 
 ```mermaid
 flowchart TD
@@ -38,26 +39,28 @@ flowchart TD
 
 - **Watch** asks. One number for each job, its expected undetected delay, decides when a request is worth it
   ([polling.md](polling.md)). The answer is the only truth: a callback only makes wrapd ask at once.
-- **The store** has one writer thread. A change of state and the alerts that it causes are one transaction; work that
-  waits meanwhile shares its commit.
-- **Notify** sends. A lane takes its channel's deliveries in order, keeps the service's pace, and reads the verdict from
-  what the service answered ([channels.md](channels.md#delivery-rules)).
+- **The store** has one writer thread. A change of state and the alerts that it causes are one transaction; work
+  that waits meanwhile shares its commit.
+- **Notify** sends. A lane takes its channel's deliveries in order, keeps the service's pace, and reads the verdict
+  from what the service answered ([channels.md](channels.md#delivery-rules)).
 - **Commands** change, **views** show. The CLI, the API and the pages call the same ones, so they cannot differ.
-- **A reload** builds the parts of the new config whole, swaps them, and stops the old ones; connections, budgets and
-  locks live on.
+- **A reload** builds the parts of the new config whole, swaps them, and stops the old ones; connections, budgets
+  and locks live on.
 """
 
 STATES_INTRO = """\
 ## The states of a job
 
-Under the API's names. A label is the event that a step causes ([events.md](events.md)); a step without one is recorded,
-and alerts nobody. Polling may miss steps, so any step is valid, also one back (a requeue); only the usual ones are drawn.
+Under the API's names. A label is the event that a step causes ([events.md](events.md)); a step without one is
+recorded, and alerts nobody. Polling may miss steps, so any step is valid, also one back (a requeue); only the usual
+ones are drawn.
 """
 
 STATES_END = """\
-{ends} end tracking: the service moves no job out of them. Tracking also ends if the service has not known the job for
-all of `polling.not_found_grace` (`lost`), if it has not ended within `polling.give_up_after` (`expired`), or if a person
-stops it. A state that is not listed is kept as it came, does not end tracking, and is reported to the operators once.
+{ends} end tracking: the service moves no job out of them.
+Tracking also ends if the service has not known the job for all of `polling.not_found_grace` (`lost`), if it has not
+ended within `polling.give_up_after` (`expired`), or if a person stops it. A state that is not listed is kept as it
+came, does not end tracking, and is reported to the operators once.
 """
 
 USUAL: tuple[tuple[State | None, State], ...] = (
@@ -97,8 +100,8 @@ stateDiagram-v2
 LAYERS_INTRO = """\
 ## The packages
 
-Imports point down only: a package knows those below it, and those beside it only where the row says so (`:`). `make
-imports` checks that; each third-party library is known in one place.
+Imports point down only: a package knows those below it, and those beside it only where the row says so (`:`).
+`make imports` checks that; each third-party library is known in one place.
 """
 
 
@@ -106,8 +109,8 @@ def page() -> str:
     """The text of the page."""
     ends = [f"`{state}`" for state in State if state in TERMINAL]
     shown = fill(STATES_END.format(ends=f"{', '.join(ends[:-1])} and {ends[-1]}"), 115) + "\n"
-    lines = ["# Architecture", "", NOTE, "", INTRO, FLOW, STATES_INTRO, "```mermaid", *_diagram(), "```", "", shown]
-    lines += [DELIVERY, LAYERS_INTRO]
+    lines = ["# Architecture", "", NOTE, "", INTRO, FLOW, STATES_INTRO]
+    lines += ["```mermaid", *_diagram(), "```", "", shown, DELIVERY, LAYERS_INTRO]
     return joined([*lines, *table(("layer", "package", "what it does"), list(_layers()))])
 
 

@@ -140,7 +140,7 @@ def database(config: Config) -> Iterator[Finding]:
 
 
 def backups(config: Config) -> Iterator[Finding]:
-    """How old the newest backup is that `wrapd db backup --keep` put next to the database, or that there is none."""
+    """How old the newest backup is, of those that `wrapd db backup --keep` puts next to the database."""
     from daemon.store.backups import folder_of, newest  # noqa: PLC0415 - SQLAlchemy
 
     path = config.database.path.resolve()

@@ -24,6 +24,7 @@ from tests.support.webhook import Webhook
 pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(300)]
 
 TOKEN, KEY = "a-token-of-24-characters", "a-key-of-24-characters-!"
+PUBLIC = "https://wrapd.example.com"
 RUNNING = ("26f06524-4f75-4b3a-a853-b649a21aaf66", "29aed12c6f4e4b9c85c4a4bd5b8fdfcb", "launch")
 """Jobs that the pages name."""
 OWN_CONFIG = ("README.md", "docs/quickstart.md")
@@ -65,13 +66,7 @@ class Scene:
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         (folder / "token").write_text(TOKEN)
         (folder / "token").chmod(0o600)
-        self.environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("WRAPD_", "HUAWEI"))},
-            "PATH": f"{bin_}:{os.environ['PATH']}",
-            "WRAPD_WEB_TOKEN": TOKEN,
-            "BATCH": "night",
-            **daemon.environ,
-        }
+        self.environ = {**daemon.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "BATCH": "night"}
 
     def run(self, block: Block) -> None:
         """Run a block; each of its commands ends with 0, or as `EXPECTED` says."""
@@ -96,7 +91,7 @@ class Scene:
 
     def _fitted(self, text: str) -> str:
         found = text.replace("127.0.0.1:8787", self.daemon.address).replace("Bearer TOKEN", f"Bearer {TOKEN}")
-        found = found.replace("https://wrapd.example.com", f"http://{self.daemon.address}")
+        found = found.replace(PUBLIC, f"http://{self.daemon.address}")
         found = found.replace("/run/secrets/wrapd", str(self.folder / "token"))
         for shown, name in SETTINGS.items():
             found = found.replace(shown, f"{shown[:-1]}{getattr(self.sim.settings, name)}")
@@ -128,7 +123,7 @@ def scene(page: str, folder: Path) -> Iterator[Scene]:
 
 
 def config(page: str, sim: LiveSim, hook: Webhook) -> str:
-    web = f'[web]\nlisten = "127.0.0.1:{free_port()}"\ntoken = "{TOKEN}"\npublic_url = "https://wrapd.example.com"\n'
+    web = f'[web]\nlisten = "127.0.0.1:{free_port()}"\ntoken = "{TOKEN}"\npublic_url = "{PUBLIC}"\n'
     if page in OWN_CONFIG:
         tree = tomllib.loads(next(each.text for each in blocks("toml") if each.page == page))
         at_the_simulator = {"endpoint": sim.url, "project_id": sim.settings.project_id, "requests_per_second": 20}

@@ -47,9 +47,9 @@ def series(text: str) -> dict[str, float]:
 
 
 def fired(folder: Path, scrapes: Sequence[str], *, quiet: int = QUIET_MINUTES) -> set[str]:
-    """The alerts that fire if Prometheus sees these scrapes: the first for `quiet` minutes, then one a minute, then
-    the last for `HELD_MINUTES`. An empty scrape is one without an answer. promtool's clock begins at 0, so the time
-    of the newest backup is moved: it is as old at the second scrape as it is now."""
+    """The alerts that fire if Prometheus sees these scrapes: the first for `quiet` minutes, then one a minute,
+    then the last for `HELD_MINUTES`. An empty scrape is one without an answer. promtool's clock begins at 0, so
+    the time of the newest backup is moved: it is as old at the second scrape as it is now."""
     seen = [_moved(series(each), time.time() - quiet * 60) for each in scrapes]
     minutes = [*[seen[0]] * quiet, *seen[1:], *[seen[-1]] * HELD_MINUTES]
     case = {

@@ -1,4 +1,4 @@
-"""nginx and Caddy as docs/reverse-proxy.md configures them, in front of a daemon, with a certificate of the tests."""
+"""nginx and Caddy as docs/reverse-proxy.md configures them, before a daemon, with a certificate of the tests."""
 
 import http.client
 import socket

@@ -255,7 +255,8 @@ def _takes(parameter: click.Parameter) -> bool:
 
 
 def test_what_is_found() -> None:
-    page = "# A\n\n```sh\nA=1 wrapd jobs 'a\n# b' | jq . # it's\nif wrapd needs; then\n  echo \\\n  x > y; fi\n```\n"
+    script = "A=1 wrapd jobs 'a\n# b' | jq . # it's\nif wrapd needs; then\n  echo \\\n  x > y; fi\n"
+    page = f"# A\n\n```sh\n{script}```\n"
     [block] = blocks_of("a.md", page)
     assert (block.line, block.language) == (3, "sh")
     found = [["wrapd", "jobs", "a\n# b"], ["jq", "."], ["wrapd", "needs"], ["echo", "x"]]

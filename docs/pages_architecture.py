@@ -52,15 +52,15 @@ STATES_INTRO = """\
 ## The states of a job
 
 Under the API's names. A label is the event that a step causes ([events.md](events.md)); a step without one is
-recorded, and alerts nobody. Polling may miss steps, so any step is valid, also one back (a requeue); only the usual
-ones are drawn.
+recorded, and alerts nobody. Polling may miss steps, so any step is valid, also one back (a requeue); only the
+usual ones are drawn.
 """
 
 STATES_END = """\
 {ends} end tracking: the service moves no job out of them.
-Tracking also ends if the service has not known the job for all of `polling.not_found_grace` (`lost`), if it has not
-ended within `polling.give_up_after` (`expired`), or if a person stops it. A state that is not listed is kept as it
-came, does not end tracking, and is reported to the operators once.
+Tracking also ends if the service has not known the job for all of `polling.not_found_grace` (`lost`), if it has
+not ended within `polling.give_up_after` (`expired`), or if a person stops it. A state that is not listed is kept
+as it came, does not end tracking, and is reported to the operators once.
 """
 
 USUAL: tuple[tuple[State | None, State], ...] = (

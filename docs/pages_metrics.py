@@ -39,8 +39,10 @@ LABELS = (
     ("`outcome` of a heartbeat", "`sent`, `failed` or `withheld`; [monitoring.md](monitoring.md) explains them"),
     (
         "`part`",
-        "`control`, `delivery`, `discovery`, `hub`, `links`, `loop`, `pictures`, `reload`, `schedule`, `watch` or "
-        "`web`",
+        (
+            "`control`, `delivery`, `discovery`, `hub`, `links`, `loop`, `pictures`, `reload`, `schedule`, "
+            "`watch` or `web`"
+        ),
     ),
     ("`status`", "`pending`, `sending`, `sent`, `held`, `dead` or `canceled`"),
 )

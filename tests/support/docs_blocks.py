@@ -15,7 +15,9 @@ PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").gl
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HERE = re.compile(r"<<-?\s*'?(\w+)'?")
 _ENDS = frozenset({";", "&", "&&", "|", "||", "(", ")", "<(", "$(", ";;", ")>", ">("})
-_RESERVED = frozenset("if then else elif fi while until do done case esac in !".split())
+_RESERVED = frozenset(
+    {"if", "then", "else", "elif", "fi", "while", "until", "do", "done", "case", "esac", "in", "!"}
+)
 _SETS = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 _ANOTHER_USER = frozenset({"docker", "runuser", "sudo", "systemd-run"})
 """Programs that run the command which follows, elsewhere or as another user."""

@@ -140,9 +140,7 @@ def _running(
 ) -> Iterator[None]:
     checked = subprocess.run(check, capture_output=True, text=True, check=False, env=environ, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ)
     try:
         _wait_for(process, port)
         yield

@@ -233,7 +233,7 @@ def exists(words: list[str]) -> bool:
     takes_value = False
     for word in words:
         options |= {name: _takes(each) for each in command.params for name in (*each.opts, *each.secondary_opts)}
-        if word in ("|", ">", "<", "&&"):
+        if word in ("|", "\\|", ">", "<", "&&"):
             break
         if takes_value:
             takes_value = False

@@ -17,9 +17,8 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.domain.states import State
-from daemon.notify.services import SERVICES
+from daemon.notify.services import SERVICES, base
 from daemon.notify.services.answers import Exchange, Hold, PlainOnce, Retry, Step, Wire
-from daemon.notify.services.base import Tested
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import judge
 from daemon.store import AttemptOutcome, DeliveryStatus
@@ -112,7 +111,7 @@ def test_every_chat_service_has_a_recipe_whose_address_opens_it() -> None:
             channel = open_channel(ChannelSettings(name=ChannelName("docs"), url=url))
             opened[channel.scheme] = heading
     assert opened == RECIPES
-    tested = (Tested.CONFORMANCE, Tested.MAIL_SERVER)
+    tested = (base.Tested.CONFORMANCE, base.Tested.MAIL_SERVER)
     for service in SERVICES:
         if service.tested in tested:
             assert any(opened.get(scheme, "Others") != "Others" for scheme in service.schemes), service.schemes

@@ -16,6 +16,8 @@ RUNBOOK = "docs/monitoring.md"
 _M = SimpleNamespace(**{each.attribute: each.name for each in declared()})
 _ONE = "job, instance"
 """Labels that Prometheus adds: they tell one wrapd from another."""
+_MISSING = 2 * 86400.0
+"""Age of the newest backup in seconds from which one is missing, as for `wrapd doctor`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ RULES = (
         meaning="MetaStudio cannot be reached or answers with errors. Ends are noticed once it answers again; "
         "none is lost.",
         remedy=(
-            "`wrapd doctor` asks the API and says why it fails.",
+            "`wrapd doctor --online` asks the API and says why it fails.",
             "Check the project's `proxy` and `ca_file`, DNS, the firewall.",
         ),
     ),
@@ -97,7 +99,7 @@ RULES = (
         meaning="The key, token or password is wrong, expired or locked. wrapd sends a refused key at most three "
         "times in five minutes, so that it does not get locked. Ends are noticed once it is accepted.",
         remedy=(
-            "`wrapd doctor` shows the service's words.",
+            "`wrapd doctor --online` shows the service's words.",
             "Renew the secret where the config points to, then `wrapd reload`.",
         ),
     ),
@@ -192,6 +194,20 @@ RULES = (
         remedy=(
             "`journalctl -u wrapd | grep heartbeat.failed` says why.",
             "Check that the check still exists at the service, `heartbeat.url`, the network and the proxy.",
+        ),
+    ),
+    Rule(
+        name="WrapdBackupMissing",
+        expr=f"time() - ({_M.backup_at} > 0) > {_MISSING:.0f}",
+        hold="5m",
+        severity="warning",
+        summary="the newest backup of wrapd's database is older than two days",
+        meaning="Of two nightly backups, one is missing. Silent where no backup was ever made: `wrapd doctor` "
+        "says so.",
+        remedy=(
+            "`journalctl -u wrapd-backup` says why the last one failed: a full disk, a damaged database.",
+            "`systemctl list-timers wrapd-backup.timer` shows whether the timer runs.",
+            "`systemctl start wrapd-backup` makes one now ([install.md](install.md#backup-and-restore)).",
         ),
     ),
     Rule(

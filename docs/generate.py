@@ -29,6 +29,7 @@ from daemon.logs import LogEvent  # noqa: E402
 from docs import (  # noqa: E402
     alert_rules,
     grafana_board,
+    pages_architecture,
     pages_channels,
     pages_messages,
     pages_metrics,
@@ -56,6 +57,7 @@ def pages() -> dict[Path, str]:
         Path("packaging/prometheus/rules.yml"): alert_rules.rules_file(),
         Path("packaging/grafana/wrapd.json"): grafana_board.board(),
         Path("docs/monitoring.md"): pages_monitoring.page(),
+        Path("docs/architecture.md"): pages_architecture.page(),
         Path("docs/simulator.md"): pages_simulator.page(),
     }
 

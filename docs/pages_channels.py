@@ -62,7 +62,8 @@ for that channel.
 URLS_INTRO = """\
 ## Services
 
-Replace the words in capitals with your own values.
+Replace the words in capitals with your own values. [recipes.md](recipes.md) says for each chat service how to make
+the webhook there, and what its refusals mean.
 """
 
 OWN = """\

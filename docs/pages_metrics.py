@@ -24,7 +24,11 @@ counter comes with a gauge of its creation time (`…_created`), a histogram wit
 
 LABELS = (
     ("`project`, `channel`", "a name in the config"),
-    ("`operation`", "the query: `show`, `show_asset`, and for the identity service `find_project`, `fetch_token`"),
+    (
+        "`operation`",
+        "the query: `show`, `list`, `show_asset`, and for the identity service `find_project`, `fetch_token`",
+    ),
+    ("`by`", "the kind of query: `single`, `ids` or `feed`; [polling.md](polling.md) explains them"),
     ("`outcome` of a request", "`ok`, the HTTP status, or the name of the error if there was no answer"),
     (
         "`outcome` of an attempt",
@@ -33,6 +37,13 @@ LABELS = (
     ("`state`", "the job's new state; `other` for one that wrapd does not know"),
     ("`result`", "`ok` or `refused`"),
     ("`outcome` of a heartbeat", "`sent`, `failed` or `withheld`; [monitoring.md](monitoring.md) explains them"),
+    (
+        "`part`",
+        (
+            "`control`, `delivery`, `discovery`, `hub`, `links`, `loop`, `pictures`, `reload`, `schedule`, "
+            "`watch` or `web`"
+        ),
+    ),
     ("`status`", "`pending`, `sending`, `sent`, `held`, `dead` or `canceled`"),
 )
 

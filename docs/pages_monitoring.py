@@ -62,8 +62,7 @@ scrape_configs:
 `promtool check rules` checks the file. wrapd reports much of this to its `operators` too: these rules are for
 teams whose alerts come from Prometheus, and for the time when wrapd cannot report anything.
 
-Where the timer of nightly backups is installed ([install.md](install.md)), this expression tells that one is
-missing: `time() - wrapd_backup_timestamp_seconds > 172800`.
+`WrapdBackupMissing` watches backups where any were made, by the timer or by hand ([install.md](install.md)).
 
 ## Rules
 

@@ -140,11 +140,16 @@ def database(config: Config) -> Iterator[Finding]:
 
 
 def backups(config: Config) -> Iterator[Finding]:
-    """How old the newest backup is, if `wrapd db backup --keep` puts them next to the database."""
-    from daemon.store.backups import newest  # noqa: PLC0415 - SQLAlchemy
+    """How old the newest backup is, of those that `wrapd db backup --keep` puts next to the database."""
+    from daemon.store.backups import folder_of, newest  # noqa: PLC0415 - SQLAlchemy
 
-    found = newest(config.database.path.resolve())
+    path = config.database.path.resolve()
+    found, folder = newest(path), folder_of(path)
     if found is None:
+        hidden = folder.exists() and not os.access(folder, os.R_OK | os.X_OK)
+        if path.exists() and not hidden:
+            text = f"there is none in {folder}; docs/install.md has a timer that makes one every night"
+            yield Finding("warn", "backup", text)
         return
     made, number = found
     age = (CLOCK.now() - made).total_seconds()

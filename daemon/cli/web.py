@@ -2,6 +2,7 @@
 
 import secrets
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -48,7 +49,7 @@ def _address(config: "Config") -> str:
     web = config.web
     if not web.enabled or not web.pages:
         raise UsageFault(f"{config.source}: there are no pages: web.enabled or web.pages is false")
-    if web.public_url is not None:
+    if web.public_url is not None and urlsplit(web.public_url).path in ("", "/"):  # pages need a whole host
         return web.public_url.rstrip("/")
     if web.listen.port == 0:
         raise UsageFault(f"{config.source}: web.listen has port 0, so the address is not known; give it a port")

@@ -139,8 +139,9 @@ def test_what_it_refuses_has_its_status(wrapd: Runner, copy: str) -> None:
 
 
 def test_doctor_says_how_old_the_newest_is(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "backup: " not in wrapd("doctor").out, "nor is there a database"
     wrapd("track", "a")
-    assert "backup: " not in wrapd("doctor").out
+    assert f"backup: warn: there is none in {wrapd.folder}/backups; docs/install.md" in wrapd("doctor").out
     wrapd("db", "backup", "--keep", "2")
     for hours, verdict, more in ((5, "ok", "5h old"), (49, "warn", "2d1h old; if they are made by the timer")):
         monkeypatch.setattr("daemon.cli.checks.CLOCK", ManualClock(later(3600 * hours)))

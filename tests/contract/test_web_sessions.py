@@ -238,5 +238,9 @@ def test_web_login_prints_an_address(tmp_path: Path, capsys: pytest.CaptureFixtu
     store.close()
     assert taken is not None
     assert taken.scope is ApiScope.READ
-    wrapd.config.write_text(wrapd.config.read_text() + "\n[web]\npages = false\n")
+    plain = wrapd.config.read_text()
+    for public, begins in (("", "https://wrapd.example.com"), ("/under/a/path", "http://127.0.0.1:8787")):
+        wrapd.config.write_text(f'{plain}\n[web]\npublic_url = "https://wrapd.example.com{public}"\n')
+        assert wrapd("web", "login").out.startswith(f"{begins}/login?once="), "pages are not served under a path"
+    wrapd.config.write_text(f"{plain}\n[web]\npages = false\n")
     assert "no pages" in wrapd("web", "login").err

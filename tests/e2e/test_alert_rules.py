@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(600)]
 
 WEB = '[web]\nlisten = "127.0.0.1:0"\n'
 CONFIG = FAST + WEB
+WEEKEND = 60 * 60
+"""Minutes for which all was well, longer than a backup may be old."""
 
 
 class Rig:
@@ -209,6 +211,19 @@ def test_a_daemon_that_is_gone(tmp_path: Path) -> None:
         it.daemon.stop()
         it.scrapes.append("")
         assert it.fired() == {"WrapdDown"}
+
+
+def test_a_backup_that_is_missing(tmp_path: Path) -> None:
+    """Silent where none was ever made, and while the newest is of these days."""
+    with rig(tmp_path) as it:
+        it.daemon.command("db", "backup", "--keep", "3")
+        it.until("wrapd_backup_timestamp_seconds{}", lambda value: value > 0)
+        assert fired(tmp_path, it.scrapes, quiet=WEEKEND) == set()
+        [backup] = (tmp_path / "backups").glob("wrapd-*Z.db")
+        made = datetime.now(UTC) - timedelta(hours=49)
+        backup.rename(backup.with_name(f"wrapd-{made:%Y%m%dT%H%M%SZ}.db"))
+        it.until("wrapd_backup_timestamp_seconds{}", lambda value: value <= made.timestamp())
+        assert fired(tmp_path, it.scrapes, quiet=WEEKEND) == {"WrapdBackupMissing"}
 
 
 async def test_an_internal_error(tmp_path: Path) -> None:

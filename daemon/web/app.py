@@ -36,9 +36,11 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.pages import bulk as bulk_pages
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
 from daemon.web.pages import login
+from daemon.web.pages import needs as needs_forms
 from daemon.web.pages import overview as overview_page
 from daemon.web.tracking import MAX_BODY
 
@@ -56,7 +58,14 @@ API = (
     *tokens.HANDLERS,
 )
 """The handlers of the API."""
-PAGES = (*overview_page.HANDLERS, *jobs_page.HANDLERS, *job_page.HANDLERS, *login.HANDLERS)
+PAGES = (
+    *overview_page.HANDLERS,
+    *needs_forms.HANDLERS,
+    *jobs_page.HANDLERS,
+    *bulk_pages.HANDLERS,
+    *job_page.HANDLERS,
+    *login.HANDLERS,
+)
 """Those of the pages."""
 
 

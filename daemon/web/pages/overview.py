@@ -1,8 +1,10 @@
 """The first page, `/`: what needs a person, what runs, what ended today, batches under way, and wrapd itself."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from litestar import Response, get
+from litestar.params import QueryParameter
 
 from daemon import views
 from daemon.domain.jobs import Tracking
@@ -18,6 +20,7 @@ from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.drawing import bars
 from daemon.web.pages.jobs import COUNTED
+from daemon.web.pages.needs import DONE
 from daemon.web.pages.rendering import page
 from daemon.web.pages.wording import job_path
 
@@ -56,8 +59,10 @@ class OverviewRows:
 
 
 @get("/")
-async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]:
-    """Show the overview."""
+async def get_overview(
+    request: ApiRequest, context: Context, done: Annotated[str, QueryParameter(max_length=20)] = ""
+) -> Response[bytes]:
+    """Show the overview; `done` says what was done there before."""
     now = context.clock.now()
     needs = await needs_of(context, limit=NEEDS)
     around = await context.store.read_async(lambda tx: _read(tx, context))
@@ -73,6 +78,7 @@ async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]
         unknown=[job for job in around.running if job.eta is None][:_UNKNOWN],
         today=today_of(around.projects),
         path_of=job_path,
+        done=done if done in DONE else "",
     )
 
 

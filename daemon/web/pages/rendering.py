@@ -6,9 +6,11 @@ hosts and runs nothing of theirs.
 
 import gzip
 import hashlib
+import json
 import mimetypes
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
@@ -68,6 +70,13 @@ def _coded(text: str) -> Markup:
 
 
 _ENGINE.filters["coded"] = _coded
+
+
+def pretty(text: str) -> Markup:
+    """A JSON document with a line for each value, escaped; a text that is none as it is."""
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    return Markup("\n").join(escape(clean(line)) for line in text.split("\n"))
 
 
 def _load() -> dict[str, tuple[bytes, bytes, str]]:
@@ -137,6 +146,7 @@ def page(
         w=wording,
         session=session,
         may_write=session is not None and session.scope.includes(ApiScope.WRITE),
+        may_admin=session is not None and session.scope.includes(ApiScope.ADMIN),
         # Each form has a token of its own: it is compressed next to what others wrote.
         csrf=lambda: field.format(FORM_TOKEN, form_token(secret, secrets.token_bytes(_NONCE))),
         here=_address(request),

@@ -167,6 +167,28 @@ class Texts:
     reported: str
     acts: str
     done: Mapping[str, str]
+    more_filters: str
+    any_kind: str
+    changed_since: str
+    any_time: str
+    or_day: str
+    sort: str
+    sorts: Mapping[str, str]
+    periods: Mapping[str, str]
+    choose: str
+    with_jobs: str
+    the_chosen: str
+    all_fit: str
+    all_that_fit: str  # {n}
+    bulk: Mapping[str, str]
+    bulk_count: Mapping[str, str]  # {n}
+    bulk_none: Mapping[str, str]
+    bulk_done: Mapping[str, str]  # {n}
+    bulk_changed: str  # {before} {now}
+    cancel: str
+    to_jobs: str
+    last_answer: str
+    need_acts: Mapping[str, str]
     chips: Mapping[str, str]
     statuses: Mapping[str, str]
     project_states: Mapping[str, str]
@@ -290,6 +312,11 @@ def to_https(url: str | None) -> str | None:
 def job_path(project: str, job_id: str) -> str:
     """The address of a job's page."""
     return f"/jobs/{quote(project, safe='')}/{quote(job_id, safe='')}"
+
+
+def batch_path(project: str, name: str) -> str:
+    """The address of a batch's page."""
+    return f"/batches/{quote(project, safe='')}/{quote(name, safe='')}"
 
 
 def _read(at: str | datetime) -> datetime:

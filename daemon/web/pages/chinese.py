@@ -184,9 +184,9 @@ CHINESE = Texts(
     periods={"24h": "24 小时", "7d": "7 天", "30d": "30 天"},
     choose="选择",
     with_jobs="批量操作",
-    the_chosen="所选任务",
-    all_fit="全部符合的任务",
-    all_that_fit="全部 {n} 个符合的任务",
+    the_chosen="所选",
+    all_fit="全部符合的",
+    all_that_fit="全部 {n} 个",
     bulk={"ask": "立即查询", "mute": "静音", "untrack": "停止跟踪", "retry": "重发失败的提醒"},
     bulk_count={
         "ask": "将立即查询的任务：{n} 个",

@@ -48,7 +48,7 @@ def lines(jobs: Iterable[Job]) -> str:
 
 def cells(job: Job) -> list[str]:
     """The cells of a job; an empty one where there is no value. What UTF-8 or a CSV cannot carry is replaced."""
-    return [_cell(_value(job, *title.split("."))) for title in COLUMNS]
+    return [_cell(_value(job, *path)) for path in _PATHS]
 
 
 def _value(view: object, key: str, inner: str | None = None) -> object:
@@ -56,12 +56,18 @@ def _value(view: object, key: str, inner: str | None = None) -> object:
     return found if inner is None or found is None else _value(found, inner)
 
 
+_PATHS = tuple(title.split(".") for title in COLUMNS)
+
+
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         value = _BETWEEN.join(value)
-    if isinstance(value, str):
-        return guarded(value.replace("\0", "\ufffd").encode("utf-8", "replace").decode())
-    return "" if value is None else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    whole = value if value.isascii() else value.encode("utf-8", "replace").decode()
+    return guarded(whole.replace("\0", "\ufffd"))
 
 
 def _lines(rows: Iterable[Iterable[str]]) -> str:

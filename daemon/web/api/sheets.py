@@ -17,7 +17,7 @@ from daemon.web.context import WebContext
 MOST_ROWS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 """A CSV ends with the page that reaches one of these bounds."""
-_AT_ONCE = 200
+_AT_ONCE = 100
 """Jobs read at a time: other requests are answered in between."""
 _PAGES = 200
 """Pages read at most: with a filter that is checked row by row they may be empty."""

@@ -38,11 +38,12 @@ class JobsAs(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
-    """A choice of jobs with their number, `more` if there are more, and its address."""
+    """A choice of jobs with their number (None if they were not counted), `more` if there are more, and its
+    address."""
 
     name: str
     tone: str
-    count: int
+    count: int | None
     more: bool
     url: str
     chosen: bool
@@ -125,6 +126,12 @@ _LINKS = (("CSV", JobsFormat.EXCEL), ("JSON", JobsFormat.JSON))
 
 
 def _chips(tx: Transaction, base: JobFilter, show: str | None, url: Callable[[str], str]) -> list[Chip]:
+    """The choices that have jobs; all of them where an index of their own would be needed to count."""
+    if base.get("kind") is not None or base.get("since") is not None:
+        return [
+            Chip(name=name, tone=mark, count=None, more=False, url=url(name), chosen=name == show)
+            for name, (mark, _) in CHIPS.items()
+        ]
     chips = []
     for name, (mark, fit) in CHIPS.items():
         number = tx.jobs.count(most=COUNTED, **_joined(base, fit))
@@ -146,8 +153,10 @@ def _fitting(filters: JobFilters, chips: list[Chip], on_one_page: int | None) ->
     """How many jobs fit the filters, as far as that is known without counting."""
     if on_one_page is not None:
         return str(on_one_page)
-    known = [f"{chip.count}{'+' if chip.more else ''}" for chip in chips if chip.chosen and not filters.q]
-    return known[0] if known else ""
+    for chip in chips:
+        if chip.chosen and chip.count is not None and not filters.q:
+            return f"{chip.count}{'+' if chip.more else ''}"
+    return ""
 
 
 def _joined(base: JobFilter, more: JobFilter) -> JobFilter:

@@ -108,6 +108,8 @@ async def test_the_filters_stay_in_every_address(tmp_path: Path) -> None:
         assert len(addresses) >= 8, "the chips, the other view and the next page"
         for each in addresses:
             assert query in each, each
+        chips = page.partition('class="chips"')[2].partition("</nav>")[0]
+        assert (chips.count("href="), chips.count("<b>")) == (9, 0), "no index keeps their numbers"
         seen, path = keys(page), next(each for each in addresses if "cursor=" in each)
         it.clock.advance(60.0)
         page = (await browser.get(path)).body.decode()

@@ -26,6 +26,7 @@ from daemon.config.keys import Key  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
 from daemon.logs import LogEvent  # noqa: E402
+from daemon.views.sheets import COLUMNS  # noqa: E402
 from docs import (  # noqa: E402
     alert_rules,
     grafana_board,
@@ -123,6 +124,17 @@ object with `jobs`, a list of results (tracked); with `--from-api` it is one acc
 `json://` channel is described in [channels.md](channels.md).
 """
 
+CSV_INTRO = """\
+`wrapd jobs --csv` and [`GET /api/v1/jobs?format=csv`](api.md#jobs) have these columns, named after the keys
+above, and one record for each job (RFC 4180, UTF-8). Times are ISO 8601 in UTC, tags are separated by `; `, and
+where there is no value the cell is empty. Links to videos are left out: whoever has one can open the video.
+
+A text that begins like a formula, with `=`, `+`, `-`, `@`, a tab or a line break, spaces before it included, has
+an apostrophe before it: names come from outside, and a spreadsheet would execute it. Excel takes a file for UTF-8
+only if it begins with a byte order mark: `--csv` and `format=csv` write none, because programs stumble over it;
+`format=excel`, to which the page of jobs leads, does.
+"""
+
 EVENTS_INTRO = """\
 An alert is one event for one channel. Each end of a job is reported once. The end of a batch is reported once, and
 again if jobs are added to it later.
@@ -170,6 +182,7 @@ def cli_page() -> str:
     lines = ["# The commands", "", NOTE, "", CLI_INTRO]
     lines += ["## Exit statuses", "", *table(("status", "meaning"), statuses)]
     lines += ["## Keys of `--json`", "", JSON_INTRO, *_json_keys()]
+    lines += ["## Columns of `--csv`", "", CSV_INTRO, *_csv_columns()]
     root = click.Context(wrapd, info_name="wrapd", terminal_width=HELP_WIDTH)
     lines += ["## Help", "", "```text", wrapd.get_help(root), "```", ""]
     for command in _commands(wrapd, root):
@@ -261,6 +274,17 @@ def _json_keys() -> Iterator[str]:
         assert found is not None, f"{name} is declared neither in views nor in a command as this script expects it"
         rows = _commented_keys(found[1], r"    (\w+?)_?: " if view else r'        "(\w+)":')
         yield from [f"### {name.capitalize()}", "", *table(("key", "value"), rows)]
+
+
+def _csv_columns() -> list[str]:
+    """The columns of a CSV of jobs, with the comments of their keys."""
+    source = (ROOT / "daemon/views/jobs.py").read_text(encoding="utf-8")
+    said: dict[str, str] = {}
+    for view, before in (("Job", ""), ("Remaining", "eta.")):
+        body = re.search(rf'class {view}:\n    """.*?"""\n\n(.*?)\n\n', source, re.DOTALL)
+        assert body is not None, view
+        said |= {f"`{before}{key[1:]}": text for key, text in _commented_keys(body[1], r"    (\w+?)_?: ")}
+    return table(("column", "value"), [(f"`{title}`", said[f"`{title}`"]) for title in COLUMNS])
 
 
 def _commented_keys(body: str, named: str) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_
 from daemon.cli.text import about, brief
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.values import shown, suggestion
+from daemon.config.values import LISTED_KINDS, UNLISTED_KINDS, shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
 from daemon.errors import UnknownName, UsageFault
@@ -33,6 +33,7 @@ SORTS = ("newest", "oldest", "changed")
 
 @click.group("jobs", invoke_without_command=True)
 @click.option("--project", type=Word(), metavar="NAME", help="Only jobs of this project.")
+@click.option("--kind", type=click.Choice(LISTED_KINDS + UNLISTED_KINDS), help="Only jobs of this kind.")
 @click.option("--state", type=Word(), metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
 @click.option(
     "--tracking", type=click.Choice([each.value for each in Tracking]), help="Only jobs with this tracking status."
@@ -58,11 +59,13 @@ SORTS = ("newest", "oldest", "changed")
 @list_options
 @zone_option
 @json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV: UTF-8, RFC 4180, one line for each job.")
 @click.pass_context
 def command(
     ctx: click.Context,
     *,
     project: str | None,
+    kind: str | None,
     state: str | None,
     tracking: str | None,
     tag: str | None,
@@ -73,6 +76,7 @@ def command(
     limit: int | None,
     everything: bool,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """List jobs, ended ones included, newest first. Needs no running daemon.
 
@@ -82,10 +86,13 @@ def command(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if as_json and as_csv:
+        raise UsageFault("--json and --csv exclude each other; leave one out")
     config = config_of(ctx)
-    most = most_of(limit, everything=everything, as_json=as_json)
+    most = most_of(limit, everything=everything, as_json=as_json or as_csv)
     fit: JobFilter = {
         "project": None if project is None else ProjectName(project),
+        "kind": kind,
         "tracking": None if tracking is None else Tracking(tracking),
         "state": None if state is None or not state.strip() else read_state(state),
         "tag": tag,
@@ -102,12 +109,16 @@ def command(
             _require_known(config, project, fit["state"])
         if as_json:
             output.documents(views.document(view_of(*pair)) for page in found for pair in page)
+        elif as_csv:
+            _write_csv(found)
         else:
             filtered = text is not None or any(value is not None for value in fit.values())
             pauses = store.read(lambda tx: tx.pauses.all())
             _show(config, found, pauses, several=project is None and len(config.projects) > 1, filtered=filtered)
         newest = order == "newest"
-        note_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
+        note_rest(
+            found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json or as_csv
+        )
 
 
 command.add_command(move.jobs)
@@ -137,6 +148,15 @@ def _show(
     )
     output.tables(_columns(several=several), cells, empty=empty)
     output.notes(notices.lines())
+
+
+def _write_csv(found: "Pages[tuple[JobRow, Outlook]]") -> None:
+    """Write a CSV, page by page."""
+    from daemon.views.sheets import head, lines  # noqa: PLC0415 - only this way needs csv
+
+    output.csv_part(head())
+    for page in found:
+        output.csv_part(lines(view_of(*pair) for pair in page))
 
 
 def _require_known(config: Config, project: str | None, state: str | None) -> None:

@@ -111,6 +111,16 @@ def documents(values: Iterable[object]) -> None:
     sys.stdout.write("[]\n" if begin.startswith("[") else "\n]\n")
 
 
+def csv_part(text: str) -> None:
+    """Write a part of a CSV, in UTF-8 whatever the locale is. A terminal gets it without control characters."""
+    if is_terminal():
+        for each in text.splitlines():
+            click.echo(clean(each))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+
+
 def json_line(value: object) -> None:
     """Write one JSON value on one line, at once."""
     click.echo(as_json(value, encoding=sys.stdout.encoding or "ascii", indent=None))

@@ -44,6 +44,9 @@ _SINGLY = 20
 _BAND_LIFE = 10.0
 """Seconds for which the estimate of a batch is shown before it is read again."""
 _PAGE = 200
+_ENDING = "/api/v1/jobs/ending"
+_NAMED = 100
+"""Jobs named in a request for an estimate, at most."""
 _MOST_BYTES = 16 * 1024 * 1024
 _SHOWN = 200
 
@@ -81,10 +84,10 @@ class ServerApi:
         direct = [urllib.request.ProxyHandler({})] if here else []
         self._opener = urllib.request.build_opener(_NoRedirects, *direct)
 
-    def get(self, path: str, **query: str | None) -> dict[str, Any]:
+    def get(self, path: str, **query: str | Sequence[str] | None) -> dict[str, Any]:
         """The answer's JSON object. Raises UnknownName for 404, ServerUnreachable, and ServerRefused otherwise."""
         given = {name: value for name, value in query.items() if value is not None}
-        with self.opened(f"{path}?{urlencode(given)}" if given else path) as answer:
+        with self.opened(f"{path}?{urlencode(given, doseq=True)}" if given else path) as answer:
             try:
                 found = json.loads(answer.read(_MOST_BYTES))
             except (OSError, HTTPException) as error:
@@ -226,23 +229,29 @@ class ServerJobs:
         return [Outlook(at=now, eta=_eta(self._jobs[key], now)) for key in keys]  # type: ignore[index]
 
     def last_end(self, now: datetime) -> BatchOutlook:
-        """When the last job should end: of a single one, or of a batch of one project. For other selections the
-        API has no estimate."""
+        """When the last of the running jobs should end, as the server estimated not long ago."""
         running = [key for key, view in self._views.items() if view.outcome == views.JobEnd.RUNNING]
         if len(running) == 1:
             return BatchOutlook(at=now, eta=_eta(self._jobs[running[0]], now))  # type: ignore[index]
-        projects = {self._views[key].project for key in running}
-        if self._which.batch is None or self._which.tag is not None or len(projects) != 1:
+        if not running:
             return BatchOutlook(at=now)
         if self._band is None or (now - self._band["read_at"]).total_seconds() >= _BAND_LIFE:
-            self._band = {**self._batch(*projects), "read_at": now}
+            self._band = {**self._together(running), "read_at": now}
         return BatchOutlook(at=now, eta=_eta(self._band, now), soonest=_soonest(self._band, now))
 
-    def _batch(self, project: str) -> Mapping[str, Any]:
-        """The batch; nothing if it cannot be read now."""
-        name = quote(self._which.batch or "", safe="")
+    def _together(self, running: Sequence[object]) -> Mapping[str, Any]:
+        """The estimate for all of them; nothing if there is none now, as where the server is of a version without
+        it."""
+        which = self._which
+        named = [f"{self._views[key].project}/{self._views[key].job_id}" for key in running]
+        projects = {self._views[key].project for key in running}
         try:
-            return self._api.get(f"/api/v1/batches/{quote(project, safe='')}/{name}")
+            if which.batch is not None and which.tag is None and len(projects) == 1:
+                [project] = projects
+                return self._api.get(f"/api/v1/batches/{quote(project, safe='')}/{quote(which.batch, safe='')}")
+            if not self._given:
+                return self._api.get(_ENDING, batch=which.batch, tag=which.tag, project=which.project)
+            return self._api.get(_ENDING, job=named) if 0 < len(named) <= _NAMED else {}
         except (ServerUnreachable, UnknownName):
             return {}
 

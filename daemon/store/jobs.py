@@ -387,7 +387,8 @@ class Jobs(TransactionPart):
         **fit: Unpack[JobFilter],
     ) -> lists.Page[JobRow]:
         """Return the first `limit` matching jobs beyond `after`. A page examines a bounded number of rows, so with
-        `search`, or with `tag` and another filter or order, it may be short or empty although more follow."""
+        `search` or `kind`, or with `tag` and another filter or order, it may be short or empty although more
+        follow."""
         return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> _Jobs:

@@ -78,9 +78,10 @@ class DeliverySort(StrEnum):
 
 class JobFilter(TypedDict, total=False):
     """Filters of jobs; None matches anything. `since`: the state changed then or later, which sorts the list by
-    `JobSort.CHANGED`."""
+    `JobSort.CHANGED`. No index has the `kind`: it is checked row by row."""
 
     project: ProjectName | None
+    kind: str | None
     tracking: Tracking | None
     state: str | None
     tag: str | None
@@ -194,22 +195,24 @@ def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpa
     """Return the matching jobs in the form that `paging` reads."""
     given: dict[str, Any] = {name: value for name, value in fit.items() if value is not None}
     changed, tag = sort is JobSort.CHANGED or "since" in given, given.pop("tag", None)
+    kind = given.pop("kind", None)
+    of_kind: Checks = () if kind is None else (func.coalesce(_J.kind, "") == kind,)
     if tag is None:
-        return _job_runs(connection, given, changed=changed)
+        return _checked(_job_runs(connection, given, changed=changed), of_kind)
     has_tag, tagged = _has_tag(_J.id, tag), JOB_TAGS.c.tag == tag
     if changed or given:  # the index of tags does not keep every order: sort a small group, check a large one
         group = [select(JOB_TAGS.c.job).where(tagged)]
         if _are_few(connection, group):
-            return _sorted_jobs(_J.id.in_(_one(group)), _checks(given), changed=changed)
+            return _sorted_jobs(_J.id.in_(_one(group)), (*_checks(given), *of_kind), changed=changed)
         runs = _job_runs(connection, given, changed=changed)
         if given:
             others = [arm.ids() for run in runs for arm in run]
             if _are_few(connection, others):
-                return _sorted_jobs(_J.id.in_(_one(others)), (has_tag,), changed=changed)
+                return _sorted_jobs(_J.id.in_(_one(others)), (has_tag, *of_kind), changed=changed)
         if changed or "batch" in given:
-            return [[replace(arm, checks=(has_tag,)) for arm in run] for run in runs]
+            return _checked(runs, (has_tag, *of_kind))
     of = JOB_TAGS.join(JOBS, _J.id == JOB_TAGS.c.job)
-    return [[Arm(id=JOB_TAGS.c.job, where=(tagged,), checks=_checks(given), of=of)]]
+    return [[Arm(id=JOB_TAGS.c.job, where=(tagged,), checks=(*_checks(given), *of_kind), of=of)]]
 
 
 def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool) -> list[Run]:
@@ -229,6 +232,10 @@ def _job_runs(connection: Connection, given: Mapping[str, Any], *, changed: bool
     timed = [Arm(id=_J.id, at=_SINCE, where=(*where, later)) for where in wheres]
     new = () if "since" in given else (Arm(id=_J.id, where=(*where, _J.state_since.is_(None))) for where in wheres)
     return [timed, list(new)]
+
+
+def _checked(runs: list[Run], checks: Checks) -> list[Run]:
+    return [[replace(arm, checks=checks) for arm in run] for run in runs]
 
 
 def _combinations(given: Mapping[str, Any]) -> Select[Any]:

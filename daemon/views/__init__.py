@@ -10,7 +10,7 @@ from daemon.late import late
 
 if TYPE_CHECKING:
     from daemon.views.actions import MOST_ACTIONS, Act, JobLog, Token, act, story, token
-    from daemon.views.batches import WAYS, Batch, Share, batch, share
+    from daemon.views.batches import WAYS, Batch, Ending, Share, batch, ending, share
     from daemon.views.channels import ChannelFacts, ListedChannel, channel, quiet_hours
     from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
     from daemon.views.figures import Day, Produced, Stats, stats, together
@@ -47,7 +47,7 @@ else:
         __name__,
         {
             "actions": "MOST_ACTIONS Act JobLog Token act story token",
-            "batches": "WAYS Batch Share batch share",
+            "batches": "WAYS Batch Ending Share batch ending share",
             "channels": "ChannelFacts ListedChannel channel quiet_hours",
             "deliveries": "Attempt Delivery attempt delivery resent_from",
             "figures": "Day Produced Stats stats together",

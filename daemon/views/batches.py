@@ -1,4 +1,5 @@
-"""The views of a batch and of a share of one. docs/cli.md is generated from the comments. Pure."""
+"""The views of a batch, of a share of one, and of the end of other jobs. docs/cli.md is generated from the
+comments. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,26 @@ class Batch:
     soonest_at: str | None  # jobs began now; null if all have ended or it is not known
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """When the last of some tracked jobs ends, in the API."""
+
+    jobs: int  # number of those that fit, are tracked and are not frozen; if too many fit, at least so many do
+    eta: Remaining | None  # as in a batch
+    eta_reason: str | None  # as in a batch
+    soonest_at: str | None  # as in a batch
+
+
+def ending(jobs: int, expected: BatchOutlook) -> Ending:
+    """The view of the last end of so many jobs."""
+    return Ending(
+        jobs=jobs,
+        eta=remaining(expected.eta, now=expected.at),
+        eta_reason=expected.reason,
+        soonest_at=_soonest(expected),
+    )
+
+
 def batch(row: "BatchRow", expected: BatchOutlook) -> Batch:
     """The view of a batch, with the time until its last end."""
     return Batch(
@@ -45,8 +66,12 @@ def batch(row: "BatchRow", expected: BatchOutlook) -> Batch:
         **{way: row.ends.get(way, 0) for way in WAYS},
         eta=remaining(expected.eta, now=expected.at),
         eta_reason=expected.reason,
-        soonest_at=None if expected.soonest is None else stamp(expected.ends_at(expected.soonest)),
+        soonest_at=_soonest(expected),
     )
+
+
+def _soonest(expected: BatchOutlook) -> str | None:
+    return None if expected.soonest is None else stamp(expected.ends_at(expected.soonest))
 
 
 WAYS = ("succeeded", "partial", "failed", "canceled", "lost", "expired", "stopped")

@@ -21,12 +21,12 @@ _LONG_AGO = datetime.max.replace(tzinfo=UTC)
 class Remaining:
     """A job's remaining production time, in seconds and as times."""
 
-    median_seconds: float
-    low_seconds: float
-    high_seconds: float
-    ends_at: str | None
-    low_at: str | None
-    high_at: str | None
+    median_seconds: float  # until `ends_at`
+    low_seconds: float  # until `low_at`
+    high_seconds: float  # until `high_at`
+    ends_at: str | None  # of a job in production: half of the similar jobs end before
+    low_at: str | None  # 1 of 10 ends before
+    high_at: str | None  # 9 of 10 end before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

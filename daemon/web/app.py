@@ -38,9 +38,11 @@ from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
 from daemon.web.pages import batches as batches_page
+from daemon.web.pages import bulk as bulk_pages
 from daemon.web.pages import engine, login, share
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
+from daemon.web.pages import needs as needs_forms
 from daemon.web.pages import overview as overview_page
 from daemon.web.pages import stats as stats_page
 from daemon.web.tracking import MAX_BODY
@@ -62,7 +64,9 @@ API = (
 """The handlers of the API."""
 PAGES = (
     *overview_page.HANDLERS,
+    *needs_forms.HANDLERS,
     *jobs_page.HANDLERS,
+    *bulk_pages.HANDLERS,
     *job_page.HANDLERS,
     *batches_page.HANDLERS,
     *share.HANDLERS,

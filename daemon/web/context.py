@@ -3,8 +3,9 @@
 Settings, projects and routing may change while it runs, so they are read at each request.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
@@ -60,3 +61,5 @@ class WebContext:
     """Seconds after which a tracked job expires."""
     routing: Routing | None = None
     """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""
+    sheets: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Held while a CSV is made: each takes some megabytes."""

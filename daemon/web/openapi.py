@@ -89,6 +89,7 @@ _NAMING = frozenset({("/api/v1/mutes", "POST")})
 """What names in its body, not in its path, what may not exist."""
 _TAG = {"description": "The version of the job, for If-Match.", "required": True, "schema": {"type": "string"}}
 _TAGGED = {"headers": {"ETag": _TAG}}
+_REST = {"description": "Of a CSV that is not the whole list: where its rest is.", "schema": {"type": "string"}}
 
 
 def describe(handlers: list[HTTPRouteHandler]) -> bytes:
@@ -155,6 +156,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         picture = {"schema": {"type": "string", "format": "binary"}}
         responses["200"]["content"] = dict.fromkeys(sorted(PICTURES), picture)
         responses["304"] = {"description": "It is the one that If-None-Match names."}
+    if path == "/api/v1/jobs" and method == "GET":
+        responses["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
+        responses["200"]["headers"] = {"Link": _REST}
     responses["200"] |= _TAGGED if path.endswith("/{job_id}") and method != "DELETE" else {}
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses |= {str(each): {"description": _ERRORS[each], "content": content} for each in sorted(errors)}

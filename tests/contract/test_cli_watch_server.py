@@ -199,13 +199,31 @@ def test_when_all_of_a_batch_should_have_ended(server: ApiServer) -> None:
         assert watch.it.last_end(later).soonest is None
 
 
-def test_of_jobs_that_are_no_batch_the_server_says_nothing_together(server: ApiServer) -> None:
+@pytest.mark.parametrize(
+    ("which", "asks"),
+    [
+        ({"tag": "t"}, "tag=t"),
+        ({"everything": True}, ""),
+        ({"everything": True, "project": "main"}, "project=main"),
+        ({"tag": "t", "batch": "b"}, "batch=b&tag=t"),
+        ({"ids": ("job-0", "job-1", "job-2")}, "job=main%2Fjob-0&job=main%2Fjob-1"),
+    ],
+)
+def test_when_all_of_any_jobs_should_have_ended(server: ApiServer, which: dict[str, object], asks: str) -> None:
+    """Of named jobs, those that run are asked about."""
     for number in range(2):
         server.put(f"job-{number}", "PROCESSING", tags=["t"])
-    watch = Watch(server, tag="t")
-    watch.until({"job-0": "running", "job-1": "running"})
-    assert watch.it.last_end(NOW).eta is None
-    assert not any("/batches/" in path for path in server.asked)
+    server.put("job-2", "SUCCEED", tags=["t"])
+    server.ending = {"eta": {"low_seconds": 60.0, "median_seconds": 90, "high_seconds": 120.5}, "soonest_at": None}
+    watch = Watch(server, **which)
+    watch.it.look()
+    assert watch.it.last_end(NOW).eta == Eta(low=60.0, median=90.0, high=120.5)
+    assert server.asked[-1] == f"/api/v1/jobs/ending{'?' if asks else ''}{asks}"
+    asked = len(server.asked)
+    assert watch.it.last_end(NOW + timedelta(seconds=5)).eta == Eta(low=55.0, median=85.0, high=115.5)
+    assert len(server.asked) == asked
+    server.ending = None
+    assert watch.it.last_end(NOW + timedelta(seconds=30)).eta is None, "a server of an earlier version"
 
 
 def test_the_command_ends_with_the_same_status_and_never_shows_the_token(wrapd: Runner, server: ApiServer) -> None:

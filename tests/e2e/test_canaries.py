@@ -208,7 +208,7 @@ def routes(port: int, found: Found, names: Names, token: str) -> None:
         assert said[:1] in b"23" or route.endswith(("/cover", "/cover/{n}", "/answer")), (route, said)
         if route == "/api/v1/events":
             assert b"event: job" in said
-        found.keep(f"GET {route}", said)
+        found.keep(f"GET {route}{''.join(path.partition('?')[1:])}", said)
     for method, path in changes(names):
         if not path.startswith("/callbacks/"):
             for other, body in ((None, {}), (token + "x", {"x": 1})):
@@ -250,6 +250,7 @@ def pages(port: int, found: Found, job: str, own: list[str], callbacks: Mapping[
 COMMANDS = (
     ("jobs",),
     ("jobs", "--json"),
+    ("jobs", "--csv"),
     ("batches", "--json"),
     ("needs",),
     ("needs", "--json"),

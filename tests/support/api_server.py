@@ -18,6 +18,8 @@ class ApiServer:
         self.jobs: dict[tuple[str, str], dict[str, Any]] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         """Batches by their names; those of `main`."""
+        self.ending: dict[str, Any] | None = None
+        """What is estimated for any jobs together; None: a version that has no such route."""
         self.asked: list[str] = []
         self.resumed: list[str | None] = []
         """The Last-Event-ID of each event stream, in order."""
@@ -131,6 +133,8 @@ class ApiServer:
         if parts.path.startswith("/api/v1/batches/main/"):
             batch = self.batches.get(unquote(parts.path.rpartition("/")[2]))
             return self._problem(request, 404, "none") if batch is None else self._json(request, 200, batch)
+        if parts.path == "/api/v1/jobs/ending" and self.ending is not None:
+            return self._json(request, 200, self.ending)
         project, _, job_id = parts.path.removeprefix("/api/v1/jobs/").partition("/")
         job = self.jobs.get((unquote(project), unquote(job_id)))
         return self._problem(request, 404, "no such job") if job is None else self._json(request, 200, job)

@@ -42,8 +42,18 @@ class Names:
 
 
 def reads(names: Names) -> Iterator[tuple[str, str]]:
-    """The route and path of everything that can be read."""
-    return ((route, names.filled(route)) for route, methods in ROUTES.items() if "GET" in methods)
+    """The route and path of everything that can be read, in each of its forms."""
+    for route, methods in ROUTES.items():
+        if "GET" in methods:
+            yield from ((route, names.filled(route) + form) for form in FORMS.get(route, ("",)))
+
+
+FORMS = {
+    "/api/v1/jobs": ("", "?format=csv", "?format=excel"),
+    "/jobs": ("", "?view=wall"),
+    "/jobs/bulk": tuple(f"?what={what}&of=all" for what in ("ask", "mute", "untrack", "retry")),
+}
+"""The routes whose answers differ by a parameter."""
 
 
 def changes(names: Names) -> Iterator[tuple[str, str]]:

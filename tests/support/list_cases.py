@@ -28,6 +28,7 @@ TAGS = {"many": "spring", "few": "rare", "none": "nobody", "many, all old": "arc
 VALUES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "/api/v1/jobs": {
         "project": PROJECTS,
+        "kind": {"share": "avatar", "none": "nothing"},
         "state": {"many": "SUCCEED", "share": "FAILED", "few": "BLOCK", "none": "THAWING"},
         "tracking": {"many": "finished", "share": "active", "few": "lost"},
         "tag": TAGS,
@@ -58,6 +59,10 @@ VALUES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 """For each list and filter what it may be, by how much matches; orders are those that the handlers declare."""
 
 
+NO_LISTS = ("/api/v1/events", "/api/v1/jobs/ending")
+"""The stream, and one estimate from a bounded number of jobs."""
+
+
 @dataclass(frozen=True)
 class Case:
     path: str
@@ -73,7 +78,7 @@ def declared() -> dict[str, dict[str, Any]]:
     found = {}
     for handler in API:
         [path] = handler.paths
-        if "GET" in handler.http_methods and "{" not in path and path != "/api/v1/events":
+        if "GET" in handler.http_methods and "{" not in path and path not in NO_LISTS:
             found[path] = {
                 each.kwarg_definition.name or each.name: each.annotation
                 for each in handler.parsed_fn_signature.parameters.values()

@@ -1,19 +1,19 @@
-"""Batches: `/api/v1/batches`, with the expected end of their last job."""
+"""Batches: `/api/v1/batches`, with the expected end of their last job; and that of any other tracked jobs."""
 
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
 from litestar import Response, get
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
 from daemon import views
-from daemon.domain.jobs import ProjectName
+from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State
 from daemon.domain.text import clean
-from daemon.store import BatchRow, Page, Transaction
+from daemon.store import BatchRow, JobFilter, Page, Transaction
 from daemon.web.access import Context
-from daemon.web.api.lists import USUAL, Cursor, Limit, page_answer, read_cursor, word
+from daemon.web.api.lists import USUAL, Cursor, Limit, page_answer, read_cursor, word, wrong
 from daemon.web.api.shapes import answer, answers, listing, shape
 from daemon.web.bodies import HttpError
 from daemon.web.context import WebContext
@@ -24,8 +24,13 @@ MOST_ESTIMATED = 500
 """Tracked jobs of batches from which a list makes estimates, so that it takes no longer for large batches."""
 MOST_OF_ONE = 5000
 """Those of a single batch: that many take 0.2 s."""
+MOST_TOGETHER = 2000
+"""Those of any other selection, whose whole rows are read."""
+MOST_NAMED = 100
+"""Jobs named in one request."""
 _TOO_MANY_LISTED = f"the batches listed have more than {MOST_ESTIMATED} tracked jobs; ask for this batch alone"
 _TOO_MANY = f"the batch has more than {MOST_OF_ONE} tracked jobs; `wrapd batches` has an estimate"
+_TOO_MANY_TOGETHER = f"more than {MOST_TOGETHER} tracked jobs fit"
 BatchItem = shape(views.Batch)
 
 
@@ -69,6 +74,52 @@ def batch_named(part: str) -> str:
     return clean(part.replace(SLASH, "/"))
 
 
+@get("/api/v1/jobs/ending", responses=answers(shape(views.Ending), "When the last of them ends."))
+async def get_ending(
+    context: Context,
+    project: Annotated[str | None, word("Name of the project.")] = None,
+    tag: Annotated[str | None, word("One of its tags.")] = None,
+    batch: Annotated[str | None, word("Its batch.")] = None,
+    jobs: Annotated[
+        list[str] | None,
+        QueryParameter(name="job", max_items=MOST_NAMED, description="Only these, each as PROJECT/JOB_ID."),
+    ] = None,
+) -> Response[object]:
+    """Estimate when the last of the tracked jobs that fit ends; frozen ones are left out."""
+    if jobs is not None and any((project, tag, batch)):
+        raise wrong("job", "jobs are either named or found by filters; leave one out")
+    now = context.clock.now()
+    fit: JobFilter = {
+        "project": None if project is None else ProjectName(project),
+        "tracking": Tracking.ACTIVE,
+        "tag": tag,
+        "batch": batch,
+    }
+
+    def read(tx: Transaction) -> views.Ending:
+        ids = tx.jobs.ids(limit=MOST_TOGETHER + 1, **fit) if jobs is None else _named(tx, jobs)
+        if len(ids) > MOST_TOGETHER:
+            return views.ending(len(ids), views.BatchOutlook(at=now, reason=_TOO_MANY_TOGETHER))
+        running = [
+            row for row in tx.following.rows(ids) if row.tracking is Tracking.ACTIVE and row.state != State.BLOCK
+        ]
+        return views.ending(len(running), views.last_of(context.durations(), running, now=now))
+
+    return answer(await context.store.read_async(read))
+
+
+def _named(tx: Transaction, jobs: Iterable[str]) -> list[int]:
+    """The row ids of those of these jobs that are known."""
+    found = []
+    for each in jobs:
+        project, _, job_id = each.partition("/")
+        try:
+            found += [row.id for row in tx.jobs.find(parse_job_id(job_id), ProjectName(project))]
+        except ValueError:
+            continue
+    return found
+
+
 def shown_batches(
     tx: Transaction,
     context: WebContext,
@@ -94,4 +145,4 @@ def shown_batches(
     return found
 
 
-HANDLERS = (list_batches, get_batch)
+HANDLERS = (list_batches, get_batch, get_ending)

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from types import GenericAlias
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, patch, post
@@ -20,15 +21,16 @@ from daemon.web.access import Context, who
 from daemon.web.api.lists import (
     USUAL,
     Cursor,
-    Limit,
     Since,
     page_answer,
     read_cursor,
     read_since,
     whole_answer,
     word,
+    wrong,
 )
 from daemon.web.api.shapes import URLS, answers, listing, shape
+from daemon.web.api.sheets import JobsFormat, sheet_answer
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body
 from daemon.web.context import WebContext
 from daemon.web.tracking import MAX_BODY, read_tracking
@@ -69,8 +71,10 @@ class JobPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 @get("/api/v1/jobs", responses=answers(listing(JobItem, "Jobs"), "A page of jobs, without links."))
 async def list_jobs(
     *,
+    request: ApiRequest,
     context: Context,
     project: Annotated[str | None, word("Name of the project.")] = None,
+    kind: Annotated[str | None, word("Its kind, such as avatar.")] = None,
     job_state: Annotated[str | None, QueryParameter(name="state", max_length=200, description="State.")] = None,
     tracking: Annotated[Tracking | None, QueryParameter(description="Whether it is watched.")] = None,
     tag: Annotated[str | None, word("One of its tags.")] = None,
@@ -78,12 +82,19 @@ async def list_jobs(
     q: Annotated[str | None, word("Part of its id, label, name, batch or tags, in any case.")] = None,
     since: Since = None,
     sort: Annotated[JobSort | None, QueryParameter(description="The order; with `since` only changed.")] = None,
-    limit: Limit = USUAL,
+    as_: Annotated[
+        JobsFormat, QueryParameter(name="format", description="JSON, or a CSV for programs or for Excel.")
+    ] = JobsFormat.JSON,
+    limit: Annotated[
+        int | None,
+        QueryParameter(ge=1, le=200, description=f"At most this many items, else {USUAL}; not of a CSV."),
+    ] = None,
     cursor: Cursor = None,
-) -> Response[object]:
+) -> Response[Any]:
     """List jobs, ended ones included."""
     fit: JobFilter = {
         "project": None if project is None else ProjectName(project),
+        "kind": kind,
         "tracking": tracking,
         "state": job_state,
         "tag": tag,
@@ -94,11 +105,17 @@ async def list_jobs(
     if since is not None and order is not JobSort.CHANGED:
         raise HttpError(422, f"sort: `since` sorts by the last change of state; leave out sort={order}")
     given = {**fit, "q": q, "sort": order, "of": "jobs"}
-    after = read_cursor(cursor, given)
+    after, now = read_cursor(cursor, given), context.clock.now()
+    if as_ is not JobsFormat.JSON:
+        if limit is not None:
+            raise wrong("limit", "a CSV holds all that fit, up to its bounds; leave it out")
+        view = partial(job_view, context, now=now)
+        return await sheet_answer(
+            request, context, fit, sort=order, search=q, after=after, given=given, view=view, as_=as_
+        )
     page = await context.store.read_async(
-        lambda tx: tx.jobs.page(limit=limit, after=after, sort=order, search=q, **fit)
+        lambda tx: tx.jobs.page(limit=limit or USUAL, after=after, sort=order, search=q, **fit)
     )
-    now = context.clock.now()
     items = [views.document(job_view(context, row, now), without=URLS) for row in page.rows]
     return page_answer(page, items, given, now=now)
 

@@ -11,7 +11,7 @@ from daemon import views
 from daemon.commands import MuteWish, end_mutes, mute, note_asked, read_note, retry, set_note
 from daemon.domain.durations import ETA_FROM
 from daemon.domain.mutes import MuteScope
-from daemon.store import JobRow, MuteRow, Transaction
+from daemon.store import AnswerRow, JobRow, MuteRow, Transaction
 from daemon.views import link_end
 from daemon.web.access import Context, form_of, who
 from daemon.web.api.jobs import job_view, known_job, story_of
@@ -19,7 +19,7 @@ from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
 from daemon.web.pages.drawing import timeline
 from daemon.web.pages.login import go
-from daemon.web.pages.rendering import page
+from daemon.web.pages.rendering import page, pretty
 from daemon.web.pages.wording import batch_path, job_path, to_https, tone
 from daemon.web.settings import own_url
 
@@ -27,6 +27,8 @@ JOB = "/jobs/{project:str}/{job_id:str}"
 HOURS = (1, 4, 24, 168)
 """For how long a job can be muted on its page."""
 Done = Annotated[str, QueryParameter(max_length=20)]
+_Kept = tuple[str | None, AnswerRow | None]
+"""Which cover there is, and the service's last answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +47,16 @@ async def get_job(
     """Show a job."""
     now = context.clock.now()
 
-    def read(tx: Transaction) -> tuple[JobRow, views.JobLog, VideoLinks, list[MuteRow], tuple[bool, bool]]:
+    def read(tx: Transaction) -> tuple[JobRow, views.JobLog, VideoLinks, list[MuteRow], _Kept]:
         row = known_job(tx, project, job_id)
         _, log = story_of(tx, context, row, now)
         mutes = list(tx.mutes.of_job(row.id))
         full = tx.pictures.get(row.id)
-        kept = (full is not None and full.data is not None, bool(tx.pictures.small([row.id])))
-        return row, log, _links(tx, context, row), mutes, kept
+        small = bool(tx.pictures.small([row.id]))
+        cover = "full" if full is not None and full.data is not None else "small" if small else None
+        return row, log, _links(tx, context, row), mutes, (cover, tx.history.answer(row.id))
 
-    row, log, links, mutes, (full, small) = await context.store.read_async(read)
+    row, log, links, mutes, (cover, said) = await context.store.read_async(read)
     job = job_view(context, row, now)
     return page(
         request,
@@ -66,7 +69,9 @@ async def get_job(
         log=log,
         links=links,
         mutes=[views.mute(each, kept=0, now=now) for each in mutes],
-        cover="full" if full else "small" if small else None,
+        cover=cover,
+        answer=None if said is None else pretty(said.body),
+        answered_at=None if said is None else said.at,
         path=job_path(row.project, row.job_id),
         batch_path_of=batch_path,
         drawn=timeline(job, log),

@@ -1,29 +1,30 @@
 """The list of jobs, as a table and as a wall of covers: `/jobs`. Its filters are those of the API."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.params import QueryParameter
 
 from daemon import views
-from daemon.domain.jobs import ProjectName, Tracking
-from daemon.domain.states import State
+from daemon.domain.actions import Action
 from daemon.store import JobFilter, JobRow, JobSort, Page, Transaction
 from daemon.web.access import Context
 from daemon.web.api.jobs import job_view
 from daemon.web.api.lists import Cursor, cursor_after, read_cursor
+from daemon.web.api.sheets import JobsFormat
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
-from daemon.web.pages.rendering import page
+from daemon.web.pages.filters import CHIPS, PERIODS, JobFilters, read_filters
+from daemon.web.pages.rendering import page, wording_of
 from daemon.web.pages.wording import job_path, tone
 
 ROWS = 50
-Text = Annotated[str | None, QueryParameter(max_length=200)]
+BULK = (Action.ASK, Action.MUTE, Action.UNTRACK, Action.RETRY)
+"""What can be done to several jobs at once."""
 
 
 class JobsAs(StrEnum):
@@ -35,33 +36,22 @@ class JobsAs(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chip:
-    """A choice of jobs with their number, `more` if there are more, and its address."""
+    """A choice of jobs with their number (None if they were not counted), `more` if there are more, and its
+    address."""
 
     name: str
     tone: str
-    count: int
+    count: int | None
     more: bool
     url: str
     chosen: bool
 
 
-CHIPS: Mapping[str, tuple[str, JobFilter]] = {
-    "running": ("run", {"tracking": Tracking.ACTIVE, "state": State.PROCESSING}),
-    "waiting": ("wait", {"tracking": Tracking.ACTIVE, "state": State.WAITING}),
-    "frozen": ("held", {"tracking": Tracking.ACTIVE, "state": State.BLOCK}),
-    "finished": ("done", {"tracking": Tracking.FINISHED, "state": State.SUCCEED}),
-    "failed": ("bad", {"tracking": Tracking.FINISHED, "state": State.FAILED}),
-    "canceled": ("stop", {"tracking": Tracking.FINISHED, "state": State.CANCELED}),
-    "lost": ("bad", {"tracking": Tracking.LOST}),
-    "expired": ("bad", {"tracking": Tracking.EXPIRED}),
-}
-"""The choices by the parameter `show`: the tone of each, and its filter."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A job on a page: its view, whether its small cover is kept, and its address."""
+    """A job on a page: its row id and view, whether its small cover is kept, and its address."""
 
+    id: int
     job: views.Job
     cover: bool
     path: str
@@ -72,7 +62,7 @@ def items_of(tx: Transaction, context: WebContext, rows: list[JobRow], now: date
     """The items of these rows."""
     small = tx.pictures.small([row.id for row in rows])
     return [
-        Item(job=job, cover=row.id in small, path=job_path(row.project, row.job_id), tone=tone(job))
+        Item(id=row.id, job=job, cover=row.id in small, path=job_path(row.project, row.job_id), tone=tone(job))
         for row in rows
         for job in (job_view(context, row, now, links=False),)
     ]
@@ -83,35 +73,27 @@ async def get_jobs(
     request: ApiRequest,
     *,
     context: Context,
-    show: Text = None,
-    project: Text = None,
-    batch: Text = None,
-    tag: Text = None,
-    q: Text = None,
     view: Annotated[JobsAs, QueryParameter()] = JobsAs.TABLE,
     cursor: Cursor = None,
+    done: Annotated[str, QueryParameter(max_length=20)] = "",
+    number: Annotated[int, QueryParameter(ge=0, le=1_000_000)] = 0,
 ) -> Response[bytes]:
-    """List jobs, latest first."""
-    now = context.clock.now()
-    given = {"project": project or None, "batch": batch or None, "tag": tag or None}
-    chosen = JobFilter() if show is None or show not in CHIPS else CHIPS[show][1]
-    base: JobFilter = {
-        "project": None if given["project"] is None else ProjectName(given["project"]),
-        "batch": given["batch"],
-        "tag": given["tag"],
-    }
-    marked = {**given, "show": show, "q": q or None, "of": "page"}
+    """List jobs, by default latest first; `done` and `number` say what was done to some before."""
+    now, zone = context.clock.now(), wording_of(request, context).zone
+    filters = read_filters(request.query_params)
+    base, fit = filters.of_all(now, zone), filters.fit(now, zone)
+    marked = {**filters.given(), "of": "page"}
     after = read_cursor(cursor, marked)
+    shown_as = None if view is JobsAs.TABLE else view.value
+
+    def url(show: str | None) -> str:
+        return filters.url(show=show, view=shown_as)
 
     def read(tx: Transaction) -> tuple[Page[JobRow], list[Item], list[Chip]]:
-        found = tx.jobs.page(
-            limit=ROWS, after=after, sort=JobSort.NEWEST, search=q or None, **_joined(base, chosen)
-        )
-        return found, items_of(tx, context, found.rows, now), _chips(tx, base, show, parameters)
+        found = tx.jobs.page(limit=ROWS, after=after, sort=filters.order, search=filters.q, **fit)
+        return found, items_of(tx, context, found.rows, now), _chips(tx, base, filters.show, url)
 
-    parameters = {**given, "q": q or None, "view": None if view is JobsAs.TABLE else view.value}
     found, items, chips = await context.store.read_async(read)
-    shown = None if show not in CHIPS else show
     onward = cursor_after(found, marked)
     return page(
         request,
@@ -119,21 +101,36 @@ async def get_jobs(
         "jobs.html",
         items=items,
         chips=chips,
-        everything=_url(parameters),
-        show=shown,
-        given={**given, "q": q or ""},
+        everything=url(None),
+        filters=filters,
         wall=view is JobsAs.WALL,
-        other_view=_url({**parameters, "show": shown, "view": "wall" if view is JobsAs.TABLE else None}),
-        following=None if onward is None else _url({**parameters, "show": shown, "cursor": onward}),
-        first=None if cursor is None else _url({**parameters, "show": shown}),
+        other_view=filters.url(view="wall" if view is JobsAs.TABLE else None),
+        following=None if onward is None else filters.url(view=shown_as, cursor=onward),
+        first=None if cursor is None else filters.url(view=shown_as),
         projects=context.projects,
-        filtered=any(value for value in (*given.values(), q, shown)),
-        searched=found.searched if onward is not None and q and not items else 0,
+        periods=PERIODS,
+        sorts=list(JobSort),
+        narrowed=any((filters.batch, filters.tag, filters.kind, filters.since, filters.sort)),
+        searched=found.searched if onward is not None and filters.q and not items else 0,
+        links=[(name, filters.api(as_, now, zone)) for name, as_ in _LINKS],
+        bulk=BULK,
+        fitting=_fitting(filters, chips, None if onward or cursor else len(items)),
+        done=done if done in list(BULK) else "",
+        number=number,
     )
 
 
-def _chips(tx: Transaction, base: JobFilter, show: str | None, parameters: Mapping[str, str | None]) -> list[Chip]:
-    """The choices that have jobs; where not all jobs were counted, all of them."""
+_LINKS = (("CSV", JobsFormat.EXCEL), ("JSON", JobsFormat.JSON))
+
+
+def _chips(tx: Transaction, base: JobFilter, show: str | None, url: Callable[[str], str]) -> list[Chip]:
+    """The choices that have jobs; all of them where not all jobs were counted, without numbers where an index of
+    their own would be needed to count."""
+    if base.get("kind") is not None or base.get("since") is not None:
+        return [
+            Chip(name=name, tone=mark, count=None, more=False, url=url(name), chosen=name == show)
+            for name, (mark, _) in CHIPS.items()
+        ]
     numbers = tx.jobs.tallies(project=base.get("project"), batch=base.get("batch"), tag=base.get("tag"))
     chips = []
     for name, (mark, fit) in CHIPS.items():
@@ -147,22 +144,27 @@ def _chips(tx: Transaction, base: JobFilter, show: str | None, parameters: Mappi
                     tone=mark,
                     count=number,
                     more=not numbers.whole,
-                    url=_url({**parameters, "show": name}),
+                    url=url(name),
                     chosen=name == show,
                 )
             )
     return chips
 
 
+def _fitting(filters: JobFilters, chips: list[Chip], on_one_page: int | None) -> str:
+    """How many jobs fit the filters, as far as that is known without counting."""
+    if on_one_page is not None:
+        return str(on_one_page)
+    for chip in chips:
+        if chip.chosen and chip.count is not None and not filters.q:
+            return f"{chip.count}{'+' if chip.more else ''}"
+    return ""
+
+
 def _joined(base: JobFilter, more: JobFilter) -> JobFilter:
     found = base.copy()
     found.update(more)
     return found
-
-
-def _url(parameters: Mapping[str, str | None]) -> str:
-    given = {name: value for name, value in parameters.items() if value}
-    return f"/jobs?{urlencode(given)}" if given else "/jobs"
 
 
 HANDLERS = (get_jobs,)

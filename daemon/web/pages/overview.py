@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Annotated
 
 from litestar import Response, get
+from litestar.params import QueryParameter
 
 from daemon import views
 from daemon.domain.jobs import Tracking
@@ -19,6 +21,7 @@ from daemon.web.api.overview import NeedsFound, needs_found
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.drawing import bars
+from daemon.web.pages.needs import DONE
 from daemon.web.pages.rendering import page
 from daemon.web.pages.wording import batch_path, job_path
 
@@ -60,8 +63,10 @@ class OverviewRows:
 
 
 @get("/")
-async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]:
-    """Show the overview."""
+async def get_overview(
+    request: ApiRequest, context: Context, done: Annotated[str, QueryParameter(max_length=20)] = ""
+) -> Response[bytes]:
+    """Show the overview; `done` says what was done there before."""
     now = context.clock.now()
     around = await context.store.read_async(lambda tx: _read(tx, context, now))
     drawn = bars(around.running, now=now)
@@ -77,6 +82,7 @@ async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]
         today=around.today,
         path_of=job_path,
         batch_path_of=batch_path,
+        done=done if done in DONE else "",
     )
 
 

@@ -3,17 +3,20 @@ other hosts and runs nothing of theirs."""
 
 import gzip
 import hashlib
+import json
 import mimetypes
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from litestar import Response
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from daemon.domain.sessions import WebSession, form_token
+from daemon.domain.text import clean
 from daemon.domain.tokens import ApiScope
 from daemon.web.access import FORM_TOKEN
 from daemon.web.bodies import ApiRequest
@@ -41,6 +44,13 @@ _NONCE = 16
 _TOKEN_FIELD = f'<input type="hidden" name="{FORM_TOKEN}" value="%s">'  # a token has nothing to escape
 _WORTH = 1024
 """Bytes from which a page is compressed."""
+
+
+def pretty(text: str) -> Markup:
+    """A JSON document with a line for each value, escaped; a text that is none as it is."""
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    return Markup("\n").join(escape(clean(line)) for line in text.split("\n"))
 
 
 def _load() -> dict[str, tuple[bytes, bytes, str]]:
@@ -114,6 +124,7 @@ def page(
         w=wording,
         session=session,
         may_write=session is not None and session.scope.includes(ApiScope.WRITE),
+        may_admin=session is not None and session.scope.includes(ApiScope.ADMIN),
         # Each form has a token of its own: it is compressed next to what others wrote.
         csrf=lambda: Markup(_TOKEN_FIELD % form_token(secret, secrets.token_bytes(_NONCE))),  # noqa: S704
         here=here or address(request),

@@ -193,6 +193,28 @@ class Texts(Struct, frozen=True, kw_only=True):
     reported: str
     acts: str
     done: Mapping[str, str]
+    more_filters: str
+    any_kind: str
+    changed_since: str
+    any_time: str
+    or_day: str
+    sort: str
+    sorts: Mapping[str, str]
+    periods: Mapping[str, str]
+    choose: str
+    with_jobs: str
+    the_chosen: str
+    all_fit: str
+    all_that_fit: str  # {n}
+    bulk: Mapping[str, str]
+    bulk_count: Mapping[str, str]  # {n}
+    bulk_none: Mapping[str, str]
+    bulk_done: Mapping[str, str]  # {n}
+    bulk_changed: str  # {before} {now}
+    cancel: str
+    to_jobs: str
+    last_answer: str
+    need_acts: Mapping[str, str]
     chips: Mapping[str, str]
     statuses: Mapping[str, str]
     project_states: Mapping[str, str]

@@ -27,12 +27,13 @@ const plain = (node) => node.outerHTML.replace(/name="csrf" value="[^"]*"/g, "")
 function replace(old, made) {
   if (plain(old) === plain(made)) return;
   const focus = document.activeElement, inside = old.contains(focus);
-  if (inside && focus.matches("input, select, textarea")) return; // somebody is writing there
-  const at = inside ? [...old.querySelectorAll("a, button, summary")].indexOf(focus) : -1;
+  if (inside && focus.matches("input:not([type=checkbox]), select, textarea")) return; // somebody is writing there
+  const at = inside ? [...old.querySelectorAll("a, button, summary, input")].indexOf(focus) : -1;
+  for (const box of old.querySelectorAll("[name=job]:checked")) for (const twin of made.querySelectorAll("[name=job]")) twin.checked ||= twin.value === box.value;
   for (const open of old.querySelectorAll("details[open]")) made.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
   for (const { name, value } of made.attributes) old.setAttribute(name, value);
   old.replaceChildren(...made.childNodes);
-  if (at >= 0) [...old.querySelectorAll("a, button, summary")][at]?.focus({ preventScroll: true });
+  if (at >= 0) [...old.querySelectorAll("a, button, summary, input")][at]?.focus({ preventScroll: true });
   if (old.dataset.key === "as-of") return;
   old.classList.add("fresh");
   setTimeout(() => old.classList.remove("fresh"), 1500);

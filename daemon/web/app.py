@@ -36,10 +36,13 @@ from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.pages import channels as channels_page
+from daemon.web.pages import deliveries as deliveries_page
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
 from daemon.web.pages import login
 from daemon.web.pages import overview as overview_page
+from daemon.web.pages import projects as projects_page
 from daemon.web.tracking import MAX_BODY
 
 API = (
@@ -56,7 +59,15 @@ API = (
     *tokens.HANDLERS,
 )
 """The handlers of the API."""
-PAGES = (*overview_page.HANDLERS, *jobs_page.HANDLERS, *job_page.HANDLERS, *login.HANDLERS)
+PAGES = (
+    *overview_page.HANDLERS,
+    *jobs_page.HANDLERS,
+    *job_page.HANDLERS,
+    *deliveries_page.HANDLERS,
+    *channels_page.HANDLERS,
+    *projects_page.HANDLERS,
+    *login.HANDLERS,
+)
 """Those of the pages."""
 
 

@@ -19,7 +19,7 @@ from daemon.web.context import WebContext
 from daemon.web.pages.drawing import bars
 from daemon.web.pages.jobs import COUNTED
 from daemon.web.pages.rendering import page
-from daemon.web.pages.wording import job_path
+from daemon.web.pages.wording import job_path, need_path
 
 NEEDS = 20
 RUNNING = 12
@@ -73,6 +73,7 @@ async def get_overview(request: ApiRequest, context: Context) -> Response[bytes]
         unknown=[job for job in around.running if job.eta is None][:_UNKNOWN],
         today=today_of(around.projects),
         path_of=job_path,
+        need_path=need_path,
     )
 
 

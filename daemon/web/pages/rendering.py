@@ -124,9 +124,10 @@ def page(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    here: str | None = None,
     **values: object,
 ) -> Response[bytes]:
-    """The page of a template with these values."""
+    """The page of a template with these values. `here` is an address to come back to, by default its own."""
     user = request.scope.get("user")
     session = user if isinstance(user, WebSession) else None
     secret = session_secret(request, context.settings) or ""
@@ -139,7 +140,7 @@ def page(
         may_write=session is not None and session.scope.includes(ApiScope.WRITE),
         # Each form has a token of its own: it is compressed next to what others wrote.
         csrf=lambda: field.format(FORM_TOKEN, form_token(secret, secrets.token_bytes(_NONCE))),
-        here=_address(request),
+        here=here or _address(request),
         **values,
     )
     data = text.encode("utf-8", "replace")

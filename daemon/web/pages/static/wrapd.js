@@ -86,7 +86,7 @@ function soon() {
 function concerns(event) {
   const data = JSON.parse(event.data || "{}");
   if (event.type === "job" && main.dataset.job) return data.job_id === main.dataset.job && data.project === main.dataset.project;
-  if (event.type === "delivery") return document.getElementById(`delivery-${data.id}`) !== null;
+  if (event.type === "delivery" && main.dataset.job) return document.getElementById(`delivery-${data.id}`) !== null;
   return true;
 }
 

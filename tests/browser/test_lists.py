@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from daemon.store import DeliveryStatus, Transaction
+from daemon.store import AttemptOutcome, DeliveryStatus, Outcome, Transaction
 from tests.browser.test_pages import (
     LANGUAGES,
     RUNNING,
@@ -23,7 +23,7 @@ from tests.browser.test_pages import (
 from tests.support.dispatching import Rig
 from tests.support.hostile import names, whole
 from tests.support.scene import NAMES, WHO, deliver, fill, give_up
-from tests.support.store import A, record
+from tests.support.store import A, B, record
 from tests.support.web import MAIN, NOW, Desk, desk
 from tests.support.webhook import OK, Answer, Webhook
 
@@ -94,15 +94,24 @@ async def test_a_new_alert_and_a_refused_channel_appear(tmp_path: Path) -> None:
                 await tab.goto(url + path)
                 await expect(tab.locator("#stream")).to_have_text("· live")
             before = await page.locator("tbody tr").count()
+            node = await page.locator("tbody tr").first.element_handle()
+            assert node is not None
             await it.store.write(lambda tx: record(tx, it.job(RUNNING).id, "FAILED", at=NOW))
-            await expect(page.locator("tbody tr")).to_have_count(before + 2)
+            await expect(page.locator("tbody tr")).to_have_count(before + 4)  # of the job, and of its batch
+            assert await node.evaluate("node => node.isConnected"), "the others stay"
             await page.bring_to_front()
             await other.bring_to_front()
             await expect(other.locator("tbody")).not_to_contain_text("refused")
-            fill(it)
-            deliver(it)
-            await expect(other.locator("tbody")).to_contain_text("refused since")
+            await it.store.write(refuse)
+            await expect(other.locator("tbody")).to_contain_text("the webhook was revoked")
             watched.check()
+
+
+def refuse(tx: Transaction) -> None:
+    claimed = tx.outbox.claim(B, now=NOW)
+    assert claimed is not None
+    reason = "the webhook was revoked"
+    tx.outbox.finish(claimed, Outcome(kind=AttemptOutcome.HELD, reason=reason, due_at=NOW), at=NOW)
 
 
 async def test_without_javascript(tmp_path: Path) -> None:
@@ -120,6 +129,8 @@ async def test_without_javascript(tmp_path: Path) -> None:
             it.store.write_now(lambda tx: tx.outbox.retry(ids=None, at=NOW))
             await page.click("text=Send 1 now")
             await expect(page.locator(".bad")).to_contain_text("0 fit now, not 1")
+            assert [each for each in watched.said if "409" not in each] == []
+            watched.said.clear()
             await page.click("text=Back to the list")
             await page.click("text=Clear filters")
             await page.click(".chips >> text=Held")
@@ -176,7 +187,7 @@ async def test_nothing_is_wider_than_the_screen_whatever_the_names(tmp_path: Pat
 
 def pause(tx: Transaction, text: str) -> None:
     tx.pauses.end(MAIN)
-    tx.pauses.begin(MAIN, at=NOW, who=WHO, comment=text)
+    tx.pauses.begin(MAIN, at=NOW, who=WHO, comment=text[:500] or "x")
 
 
 @pytest.mark.parametrize("width", WIDTHS)

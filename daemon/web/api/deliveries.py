@@ -1,6 +1,7 @@
 """Deliveries: `/api/v1/deliveries`, the alerts with their attempts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -167,11 +168,17 @@ async def _one(context: WebContext, delivery: int) -> Response[object]:
     return answer(found[0])
 
 
-def shown_deliveries(tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow]) -> list[views.Delivery]:
-    """The views of these rows, each with its attempts."""
+def shown_deliveries(
+    tx: Transaction,
+    context: WebContext,
+    rows: Sequence[DeliveryRow],
+    *,
+    moment: Callable[[datetime], str | None] = stamp,
+) -> list[views.Delivery]:
+    """The views of these rows, each with its attempts; `moment` writes the times in their reasons."""
     now = context.clock.now()
     at = views.Situation(
-        standing=tx.queue.standing(rows, now=now), now=now, moment=stamp, channels=context.channels
+        standing=tx.queue.standing(rows, now=now), now=now, moment=moment, channels=context.channels
     )
     jobs = tx.jobs.names(row.job for row in rows if row.job is not None)
     tries = tx.deliveries.attempts_of([row.id for row in rows])

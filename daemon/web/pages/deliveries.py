@@ -1,8 +1,9 @@
 """The list of alerts with their attempts, `/deliveries`, and what people do to one, or to all that fit its
 filters. These are those of the API, and one job."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from daemon.web.api.lists import Cursor, cursor_after, read_cursor, read_since, 
 from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
 from daemon.web.pages.login import go, own_session
-from daemon.web.pages.rendering import page
+from daemon.web.pages.rendering import page, wording_of
 from daemon.web.pages.wording import deliveries_path, job_path, status_tone
 
 ROWS = 50
@@ -86,7 +87,7 @@ async def get_deliveries(
 ) -> Response[bytes]:
     """List alerts, latest first."""
     marked = {**choice, "of": "page of deliveries"}
-    after = read_cursor(cursor, marked)
+    after, moment = read_cursor(cursor, marked), wording_of(request, context).second
     may_retry = own_session(request).scope.includes(ApiScope.WRITE) and "q" not in choice
 
     def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[Item], int]:
@@ -94,7 +95,7 @@ async def get_deliveries(
         found = tx.deliveries.page(
             limit=ROWS, after=after, sort=DeliverySort.NEWEST, search=choice.get("q"), **fit
         )
-        return found, items_of(tx, context, found.rows), count_again(tx, fit) if may_retry else 0
+        return found, items_of(tx, context, found.rows, moment), count_again(tx, fit) if may_retry else 0
 
     found, items, again = await context.store.read_async(read)
     onward = cursor_after(found, marked)
@@ -162,11 +163,13 @@ async def post_resend_one(request: ApiRequest, id: Number, context: Context) -> 
     return _back(request, "resent", await resend_one(context, id, by=who(request)))
 
 
-def items_of(tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow]) -> list[Item]:
-    """The items of these rows."""
+def items_of(
+    tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow], moment: Callable[[datetime], str]
+) -> list[Item]:
+    """The items of these rows; `moment` writes the times in their reasons."""
     names = tx.jobs.names(row.job for row in rows if row.job is not None)
     found = []
-    for row, each in zip(rows, shown_deliveries(tx, context, rows), strict=True):
+    for row, each in zip(rows, shown_deliveries(tx, context, rows, moment=moment), strict=True):
         about, path = _about(row, None if row.job is None else names.get(row.job))
         tone, acts = status_tone(each.status), _acts(each, context)
         found.append(Item(delivery=each, about=about, path=path, at=_since(each), tone=tone, acts=acts))

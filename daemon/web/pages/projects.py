@@ -24,8 +24,8 @@ Done = Annotated[str, QueryParameter(max_length=20)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A project on the page: its view, its address, and what has the right type of the daemon's last report, which
-    may be of another version. `usage` is a share of the budget, `requests` are the numbers of the last 10 seconds by
+    """A project on the page: its view, its address, and what has the right type of the last report, which another
+    version may have written. `usage` is a share of the budget, `requests` are those of the last 10 seconds by
     kind."""
 
     project: views.Stats

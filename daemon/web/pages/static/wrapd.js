@@ -38,6 +38,7 @@ function replace(old, made) {
 }
 
 function update(made) {
+  const size = made.querySelectorAll("main [data-key], main [data-list]").length; // new rows are moved out of it
   for (const list of document.querySelectorAll("[data-list]")) {
     const other = made.querySelector(`[data-list="${list.dataset.list}"]`);
     if (!other) return location.reload();
@@ -56,7 +57,7 @@ function update(made) {
     const node = old.isConnected && !old.closest("[data-list]") && made.querySelector(`[data-key="${CSS.escape(old.dataset.key)}"]`);
     if (node) replace(old, node);
   }
-  if (made.querySelectorAll("main [data-key], main [data-list]").length !== document.querySelectorAll("main [data-key], main [data-list]").length) location.reload();
+  if (size !== document.querySelectorAll("main [data-key], main [data-list]").length) location.reload();
   document.title = made.title;
 }
 

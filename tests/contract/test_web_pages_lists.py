@@ -178,6 +178,8 @@ async def test_all_that_fit_are_retried_if_they_are_as_many_as_the_page_said(tmp
         assert "that fit" not in await text_of(browser, "/deliveries?q=parcel"), "a search is not retried"
         listed = await text_of(browser, "/deliveries?channel=a")
         assert 'href="/deliveries/retry?channel=a">Retry the 1 that fit' in listed
+        assert 'project=main">Retry those that fit' in await text_of(browser, "/deliveries?project=main")
+        assert "Alerts to retry: 2" in await text_of(browser, "/deliveries/retry?project=main")
         asked = await text_of(browser, "/deliveries/retry?channel=a")
         check_inert(asked)
         assert re.search(r'action="/deliveries/retry\?channel=a">.*name="expect" value="1"', asked)

@@ -90,12 +90,12 @@ async def get_deliveries(
     after, moment = read_cursor(cursor, marked), wording_of(request, context).second
     may_retry = own_session(request).scope.includes(ApiScope.WRITE) and "q" not in choice
 
-    def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[Item], int]:
+    def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[Item], int | None]:
         fit = _fit(tx, choice)
         found = tx.deliveries.page(
             limit=ROWS, after=after, sort=DeliverySort.NEWEST, search=choice.get("q"), **fit
         )
-        return found, items_of(tx, context, found.rows, moment), count_again(tx, fit) if may_retry else 0
+        return found, items_of(tx, context, found.rows, moment), _again(tx, choice, fit) if may_retry else 0
 
     found, items, again = await context.store.read_async(read)
     onward = cursor_after(found, marked)
@@ -208,6 +208,18 @@ async def _confirm(
         action=f"/deliveries/retry?{urlencode(choice)}",
         back=deliveries_path(**choice),
     )
+
+
+def _again(tx: Transaction, choice: Choice, fit: DeliveryFilter) -> int | None:
+    """How many of those that fit can be sent again; None if they are not counted for the list, as that can take
+    longer than the list itself."""
+    if "job" in choice:
+        return count_again(tx, fit)
+    wanted = [each for each in _AGAIN if choice.get("status") in (None, each)]
+    if not wanted or not choice.keys() <= {"status", "channel"}:
+        return None if wanted else 0
+    counts = tx.deliveries.counts().items()
+    return sum(n for (name, each), n in counts if each in wanted and choice.get("channel") in (None, name))
 
 
 def _fit(tx: Transaction, choice: Choice) -> DeliveryFilter:

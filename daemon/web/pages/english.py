@@ -261,6 +261,7 @@ ENGLISH = Texts(
     repeated="an earlier message may have arrived",
     acts_on={"retry": "Send now", "cancel": "Cancel", "resend": "Send again"},
     retry_fitting="Retry the {n} that fit",
+    retry_those="Retry those that fit",
     retry_title="Alerts to retry: {n}",
     retry_what="They were given up, or their channel holds them. They are sent now, also in quiet hours and "
     "despite mutes.",

@@ -196,6 +196,7 @@ class Texts:
     repeated: str
     acts_on: Mapping[str, str]
     retry_fitting: str  # {n}
+    retry_those: str
     retry_title: str  # {n}
     retry_what: str
     retry_other: str  # {n} {expected}

@@ -7,8 +7,8 @@ they arrive. Also owns the slow-down after a 429. Sending is left to `session`.
 import asyncio
 import heapq
 import math
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from itertools import count
 
@@ -120,7 +120,8 @@ class Budget:
         self._fastest = math.inf
         self._low_since = -math.inf
         self._halved_at = -math.inf
-        self._used: deque[tuple[int, int]] = deque(maxlen=_USAGE_OVER)
+        self._used: deque[tuple[int, Counter[Priority]]] = deque(maxlen=_USAGE_OVER)
+        """The permits of each second in which there were any."""
         self._waiting: list[tuple[Priority, int, asyncio.Future[Permit]]] = []
         self._order = count()
         self._pump: asyncio.Task[None] | None = None
@@ -192,9 +193,16 @@ class Budget:
     def usage(self, now: float) -> float:
         """Share (0 to 1) of the permits at the current rate that were used in the last 10 s, or since the
         start."""
-        begin = max(math.floor(now) - _USAGE_OVER + 1.0, self._born)
-        used = sum(number for second, number in self._used if second >= math.floor(begin))
-        return min(1.0, used / (max(1.0, now - begin) * self.current_rate(now)))
+        used = self.used(now).values()
+        return min(1.0, sum(used) / (max(1.0, now - self._used_from(now)) * self.current_rate(now)))
+
+    def used(self, now: float) -> Mapping[Priority, int]:
+        """How many permits of each priority were used in that time."""
+        begin, found = math.floor(self._used_from(now)), Counter[Priority]()
+        for second, permits in self._used:
+            if second >= begin:
+                found.update(permits)
+        return found
 
     async def aclose(self) -> None:
         """Cancel all waiting calls of `take`."""
@@ -218,13 +226,15 @@ class Budget:
         self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now) + self._debt
         self._debt = 0.0
         second = math.floor(now)
-        if self._used and self._used[-1][0] == second:
-            self._used[-1] = (second, self._used[-1][1] + 1)
-        else:
-            self._used.append((second, 1))
+        if not self._used or self._used[-1][0] != second:
+            self._used.append((second, Counter()))
+        self._used[-1][1][priority] += 1
         permit = Permit(priority, now)
         self._recent.append(permit)
         return permit
+
+    def _used_from(self, now: float) -> float:
+        return max(math.floor(now) - _USAGE_OVER + 1.0, self._born)
 
     def _free_at(self, now: float, priority: Priority) -> float:
         due = self._due

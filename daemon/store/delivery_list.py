@@ -4,6 +4,7 @@ Owns these statements and changes nothing; `outbox` does.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Unpack
 
@@ -13,6 +14,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.store import lists, paging
 from daemon.store.lists import DeliveryFilter, DeliverySort
 from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, named
+from daemon.store.ordering import CHANNEL, is_
 from daemon.store.rows import AttemptRow, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES, GIVEN_UP_COUNTS, SENT_COUNTS
 
@@ -22,6 +24,8 @@ _Attempts = list[AttemptRow]
 _IS_SENT = literal(DeliveryStatus.SENT.value)
 _COUNTED = sorted([DeliveryStatus.SENT.value, DeliveryStatus.DEAD.value, DeliveryStatus.CANCELED.value])
 """Statuses whose counts are kept."""
+LATEST = 100
+"""Sent deliveries of a channel among which the last one to be sent is sought."""
 
 
 def _between(low: str | None, high: str | None) -> Select[Any]:
@@ -36,6 +40,14 @@ def _between(low: str | None, high: str | None) -> Select[Any]:
 
 # The ranges of `deliveries_by_status` around them, also with statuses of a newer wrapd; a NOT IN would read all.
 _OTHERS = union_all(*(_between(low, high) for low, high in pairwise([None, *_COUNTED, None])))
+_NEWEST_SENT = (
+    select(_D.sent_at)
+    .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.SENT))
+    .order_by(_D.created_at.desc())
+    .limit(LATEST)
+    .subquery()
+)
+_LAST_SENT = select(func.max(_NEWEST_SENT.c.sent_at))
 _GIVEN_UP = select(GIVEN_UP_COUNTS).where(GIVEN_UP_COUNTS.c.n > 0)
 _SENT = select(SENT_COUNTS.c.channel, _IS_SENT, SENT_COUNTS.c.n).where(SENT_COUNTS.c.n > 0)
 
@@ -95,6 +107,11 @@ class DeliveryList(TransactionPart):
     def list(self, *, limit: int = paging.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
         """Return the matching deliveries, latest first."""
         return lists.deliveries(self._connection, DeliverySort.NEWEST, limit=limit, whole=True, **fit).rows
+
+    def last_sent(self, channel: ChannelName) -> datetime | None:
+        """Return when the channel last accepted one of its `LATEST` newest deliveries that it accepted."""
+        moment: datetime | None = self._connection.execute(_LAST_SENT, {"channel": channel}).scalar_one()
+        return moment
 
     def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.RowCount:
         """Count the matching deliveries, up to `most`; see `paging.count`."""

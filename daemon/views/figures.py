@@ -76,8 +76,9 @@ class Stats:
     daemon_running: bool  # whether a daemon uses the database
     # the daemon's last report: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
     # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (factor that raises the
-    # price), `rate` (most requests per second), `usage` (share of it used recently), `jobs`, `late_seconds`,
-    # `up`, `down_since`, `refused_since` (since when its credentials are), and others; null before it has run
+    # price), `rate` (most requests per second), `usage` (share of it used recently), `requests` (of the last 10
+    # seconds by what they are for: feed, urgent, news, detail, discovery), `jobs`, `late_seconds`, `up`,
+    # `down_since`, `refused_since` (since when its credentials are), and others; null before it has run
     watch: Mapping[str, Json] | None
     paused: Paused | None  # the pause of the project (pause); null if it is not paused
     watch_at: str | None  # when it was reported

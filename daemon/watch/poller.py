@@ -291,6 +291,7 @@ class Poller:
             "net_interval": planner.net_interval,
             "rate": round(budget.current_rate(now), 3),
             "usage": round(budget.usage(now), 3),
+            "requests": {each.name.lower(): number for each, number in sorted(budget.used(now).items())},
             "jobs": len(self.agenda),
             "late_seconds": round(self.late, 1),
             "up": not self.health.down,

@@ -39,11 +39,14 @@ from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
 from daemon.web.pages import batches as batches_page
 from daemon.web.pages import bulk as bulk_pages
+from daemon.web.pages import channels as channels_page
+from daemon.web.pages import deliveries as deliveries_page
 from daemon.web.pages import engine, login, share
 from daemon.web.pages import job as job_page
 from daemon.web.pages import jobs as jobs_page
 from daemon.web.pages import needs as needs_forms
 from daemon.web.pages import overview as overview_page
+from daemon.web.pages import projects as projects_page
 from daemon.web.pages import stats as stats_page
 from daemon.web.tracking import MAX_BODY
 
@@ -70,6 +73,9 @@ PAGES = (
     *job_page.HANDLERS,
     *batches_page.HANDLERS,
     *share.HANDLERS,
+    *deliveries_page.HANDLERS,
+    *channels_page.HANDLERS,
+    *projects_page.HANDLERS,
     *stats_page.HANDLERS,
     *login.HANDLERS,
 )

@@ -68,6 +68,7 @@ def check_inert(page: str) -> Reader:
 
 def paths(it: Desk) -> Iterator[str]:
     yield from ("/", "/jobs", "/jobs?view=wall", "/account", "/login")
+    yield from ("/deliveries", "/deliveries/retry", "/channels", "/projects")
     yield from (f"/jobs/main/{job_id}" for job_id in it.jobs())
 
 

@@ -81,6 +81,39 @@ def fill(
     it.store.write_now(lambda tx: _fill(tx, names, foreign, url, routing))
 
 
+def deliver(it: Desk, *, reason: str = "HTTP 400: the address takes no JSON") -> None:
+    """Try the alerts of the scene: channel A accepts two of them, refuses one for good and puts one off; the
+    service of channel B refuses the channel. `reason` is what the services say."""
+    it.store.write_now(lambda tx: _deliver(tx, reason))
+
+
+def _deliver(tx: Transaction, reason: str) -> None:
+    soon = NOW + timedelta(minutes=5)
+    sent, retry, dead, held = (
+        Outcome(kind=AttemptOutcome.SENT, reason="accepted", status_code=200),
+        Outcome(kind=AttemptOutcome.RETRY, reason=reason, status_code=503, due_at=soon),
+        Outcome(kind=AttemptOutcome.DEAD, reason=reason, status_code=400),
+        Outcome(kind=AttemptOutcome.HELD, reason=reason, status_code=401, due_at=soon),
+    )
+    for channel, outcome in ((A, sent), (A, sent), (A, dead), (A, retry), (B, held)):
+        claimed = tx.outbox.claim(channel, now=NOW)
+        assert claimed is not None
+        tx.outbox.finish(claimed, outcome, at=NOW)
+
+
+def give_up(it: Desk, reasons: Sequence[str]) -> None:
+    """Have the next alerts of channel A refused for good, each for one of these reasons."""
+    it.store.write_now(lambda tx: _give_up(tx, reasons))
+
+
+def _give_up(tx: Transaction, reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        claimed = tx.outbox.claim(A, now=NOW)
+        assert claimed is not None
+        outcome = Outcome(kind=AttemptOutcome.DEAD, reason=reason or "x", status_code=400)
+        tx.outbox.finish(claimed, outcome, at=NOW)
+
+
 def _fill(tx: Transaction, names: Sequence[str], texts: Sequence[str], url: str, routing: Routing) -> None:
     for number, name in enumerate(names):
         foreign = texts[number] if texts else ""

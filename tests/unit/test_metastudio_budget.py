@@ -159,6 +159,19 @@ def test_the_use_of_the_last_ten_seconds() -> None:
     assert budget.usage(clock.monotonic()) == 0.0
 
 
+def test_the_use_by_what_it_was_for() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    for priority in (Priority.NEWS, Priority.NEWS, Priority.FEED):
+        assert budget.try_take(clock.monotonic(), priority) is not None
+        clock.advance(1)
+    assert budget.used(clock.monotonic()) == {Priority.NEWS: 2, Priority.FEED: 1}
+    clock.advance(7)
+    assert budget.used(clock.monotonic()) == {Priority.NEWS: 1, Priority.FEED: 1}
+    clock.advance(11)
+    assert budget.used(clock.monotonic()) == {}
+
+
 def test_half_the_rate_is_all_of_it_after_a_429() -> None:
     clock = ManualClock()
     budget = Budget(10.0, clock)

@@ -1,6 +1,6 @@
 """Changes of all jobs or deliveries that fit a filter, if they are as many as the caller expects (else 409)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from litestar import Response, post
 from litestar.params import QueryParameter
 
 from daemon.commands import cancel, note_asked, retry, untrack
+from daemon.domain.actions import Actor
 from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.store import DeliveryFilter, DeliveryStatus, JobFilter, Transaction
 from daemon.web.access import Context, who
@@ -109,9 +110,7 @@ async def retry_deliveries(
 ) -> Response[object]:
     """Send all dead and held deliveries that fit now, if they are as many as expected."""
     fit = delivery_filter(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
-    at, by = context.clock.now(), who(request)
-    change = partial(retry, at=at, who=by)
-    return await _change_deliveries(context, fit, _AGAIN, expect, change)
+    return machine_answer({"count": await retry_fitting(context, fit, expect, by=who(request))})
 
 
 @post("/api/v1/deliveries/cancel", status_code=200, responses=answers(Changed, "How many are given up."))
@@ -129,9 +128,28 @@ async def cancel_deliveries(
 ) -> Response[object]:
     """Give up all pending, held and dead deliveries that fit, if they are as many as expected."""
     fit = delivery_filter(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
-    at, by = context.clock.now(), who(request)
-    change = partial(cancel, at=at, who=by)
-    return await _change_deliveries(context, fit, _UNSENT, expect, change)
+    change = partial(cancel, at=context.clock.now(), who=who(request))
+    return machine_answer({"count": await _change_fitting(context, fit, _UNSENT, expect, change)})
+
+
+async def retry_fitting(context: WebContext, fit: DeliveryFilter, expect: int, *, by: Actor) -> int:
+    """Send all dead and held deliveries that fit now. Returns their number. Raises HttpError 409 if they are not
+    as many as expected."""
+    change = partial(retry, at=context.clock.now(), who=by)
+    return await _change_fitting(context, fit, _AGAIN, expect, change)
+
+
+def count_again(tx: Transaction, fit: DeliveryFilter) -> int:
+    """How many deliveries `retry_fitting` would send; more than `MOST_AT_ONCE` if they are too many."""
+    count = 0
+    for each in _wanted(fit, _AGAIN):
+        number = tx.deliveries.count(most=MOST_AT_ONCE + 1 - count, **each)
+        count += number.rows
+        if count > MOST_AT_ONCE:
+            return count
+        if not number.whole:  # not all were examined
+            return len(_ids(tx, fit, _AGAIN))
+    return count
 
 
 def _fit(project: str | None, state: str | None, tag: str | None, batch: str | None) -> JobFilter:
@@ -144,28 +162,35 @@ def _fit(project: str | None, state: str | None, tag: str | None, batch: str | N
     }
 
 
-async def _change_deliveries(
+async def _change_fitting(
     context: WebContext,
     fit: DeliveryFilter,
     statuses: tuple[DeliveryStatus, ...],
     expect: int,
     change: Callable[[Transaction, list[int]], int],
-) -> Response[object]:
-    """Change the deliveries with one of these statuses that fit."""
+) -> int:
+    """Change the deliveries with one of these statuses that fit. Returns how many were changed."""
 
     def work(tx: Transaction) -> int:
         ids = _expected(_ids(tx, fit, statuses), expect, "deliveries")
         return change(tx, ids) if ids else 0
 
-    return machine_answer({"count": await context.store.write(work)})
+    return await context.store.write(work)
 
 
 def _ids(tx: Transaction, fit: DeliveryFilter, statuses: tuple[DeliveryStatus, ...]) -> list[int]:
-    found: list[int] = []
-    wanted = fit.copy()
-    for wanted["status"] in (each for each in statuses if fit["status"] in (None, each)):
-        found += [row.id for row in tx.deliveries.list(limit=MOST_AT_ONCE + 1, **wanted)]
-    return found
+    return [
+        row.id for each in _wanted(fit, statuses) for row in tx.deliveries.list(limit=MOST_AT_ONCE + 1, **each)
+    ]
+
+
+def _wanted(fit: DeliveryFilter, statuses: tuple[DeliveryStatus, ...]) -> Iterator[DeliveryFilter]:
+    """The filter with each of these statuses that it lets through."""
+    for status in statuses:
+        if fit["status"] in (None, status):
+            wanted = fit.copy()
+            wanted["status"] = status
+            yield wanted
 
 
 def _expected(ids: list[int], expect: int, what: str) -> list[int]:

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from daemon import views
 from daemon.commands import release
+from daemon.domain.actions import Actor
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing
 from daemon.store import DeliveryStatus, Transaction
@@ -15,7 +16,7 @@ from daemon.web.access import Context, who
 from daemon.web.api.lists import whole_answer
 from daemon.web.api.shapes import answer, answers, listing, shape
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
-from daemon.web.context import WebContext
+from daemon.web.context import SentTest, WebContext
 
 ChannelItem = shape(views.ListedChannel, name="Channel")
 _NOWHERE = Routing(routes=(), operators=())
@@ -52,7 +53,7 @@ async def list_channels(context: Context) -> Response[object]:
 @get(_CHANNEL, responses=answers(ChannelItem, "The channel."))
 async def get_channel(name: FromPath[str], context: Context) -> Response[object]:
     """Return a channel."""
-    wanted = _known(context, name)
+    wanted = known_channel(context, name)
     return answer(
         await context.store.read_async(
             lambda tx: channel_view(tx, context, wanted, tx.deliveries.counts([wanted]))
@@ -63,11 +64,7 @@ async def get_channel(name: FromPath[str], context: Context) -> Response[object]
 @post(f"{_CHANNEL}/test", status_code=200, responses=answers(TestAnswer, "What became of it."))
 async def post_test(request: ApiRequest, name: FromPath[str], context: Context) -> Response[object]:
     """Send a real test message. If it arrives, all alerts held for the channel are sent too."""
-    wanted, by = _known(context, name), who(request)
-    tested = await context.test(wanted)
-    at, count = context.clock.now(), 0
-    if tested.sent:
-        count = await context.store.write(lambda tx: release(tx, wanted, at=at, who=by, tested=True))
+    tested, count = await test_channel(context, known_channel(context, name), by=who(request))
     return machine_answer(
         {"sent": tested.sent, "reason": tested.reason, "seconds": round(tested.seconds, 3), "count": count}
     )
@@ -76,12 +73,26 @@ async def post_test(request: ApiRequest, name: FromPath[str], context: Context) 
 @post(f"{_CHANNEL}/release", status_code=200, responses=answers(Released, "How many are sent."))
 async def post_release(request: ApiRequest, name: FromPath[str], context: Context) -> Response[object]:
     """Send what the channel holds now, without a test."""
-    wanted, by, at = _known(context, name), who(request), context.clock.now()
-    count = await context.store.write(lambda tx: release(tx, wanted, at=at, who=by))
+    count = await release_channel(context, known_channel(context, name), by=who(request))
     return machine_answer({"count": count})
 
 
-def _known(context: WebContext, name: str) -> ChannelName:
+async def test_channel(context: WebContext, channel: ChannelName, *, by: Actor) -> tuple[SentTest, int]:
+    """Send a test message, and if it arrives, what the channel holds. Returns what became of the message, and how
+    many alerts are due now."""
+    tested, at = await context.test(channel), context.clock.now()
+    if not tested.sent:
+        return tested, 0
+    return tested, await context.store.write(lambda tx: release(tx, channel, at=at, who=by, tested=True))
+
+
+async def release_channel(context: WebContext, channel: ChannelName, *, by: Actor) -> int:
+    """Send what the channel holds. Returns how many alerts are due now."""
+    at = context.clock.now()
+    return await context.store.write(lambda tx: release(tx, channel, at=at, who=by))
+
+
+def known_channel(context: WebContext, name: str) -> ChannelName:
     """The channel of the config. Raises HttpError 404."""
     if name not in context.channels:
         raise HttpError(404, "the config has no such channel")

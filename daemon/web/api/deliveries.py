@@ -1,6 +1,7 @@
 """Deliveries: `/api/v1/deliveries`, the alerts with their attempts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -9,6 +10,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from daemon import views
 from daemon.commands import cancel, cancelable, resend, resendable, retry
+from daemon.domain.actions import Actor
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.text import stamp
 from daemon.store import DeliveryFilter, DeliveryRow, DeliverySort, DeliveryStatus, Page, Transaction
@@ -66,7 +68,7 @@ async def list_deliveries(
 
     def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[views.Delivery]]:
         page = tx.deliveries.page(limit=limit, after=after, sort=sort, search=q, **fit)
-        return page, _shown(tx, context, page.rows)
+        return page, shown_deliveries(tx, context, page.rows)
 
     page, items = await context.store.read_async(read)
     return page_answer(page, list(map(views.document, items)), given, now=context.clock.now())
@@ -85,8 +87,7 @@ async def retry_delivery(
     context: Context,
 ) -> Response[object]:
     """Send a dead or held delivery now; any other stays as it is."""
-    at, by = context.clock.now(), who(request)
-    await context.store.write(lambda tx: retry(tx, [id], at=at, who=by))
+    await retry_one(context, id, by=who(request))
     return await _one(context, id)
 
 
@@ -97,8 +98,7 @@ async def cancel_delivery(
     context: Context,
 ) -> Response[object]:
     """Give up a delivery unless it is sent."""
-    at, by = context.clock.now(), who(request)
-    await context.store.write(lambda tx: cancel(tx, cancelable(tx, [id]), at=at, who=by))
+    await cancel_one(context, id, by=who(request))
     return await _one(context, id)
 
 
@@ -110,17 +110,31 @@ async def resend_delivery(
     data: JSONBody[Resend | None] = None,
 ) -> Response[object]:
     """Send an alert again, to its own channel or another."""
-    at, by, to = (
-        context.clock.now(),
-        who(request),
-        None if data is None or data.channel is None else ChannelName(data.channel),
-    )
+    to = None if data is None or data.channel is None else ChannelName(data.channel)
     if to is not None and to not in context.channels:
         raise HttpError(422, "channel: the config has no such channel")
-    count = await context.store.write(
-        lambda tx: resend(tx, resendable(tx, [id]), channels=context.channels, to=to, at=at, who=by)
+    return machine_answer({"count": await resend_one(context, id, by=who(request), to=to)})
+
+
+async def retry_one(context: WebContext, delivery: int, *, by: Actor) -> int:
+    """Send a dead, held or muted delivery now. Returns how many are. Raises UnknownName."""
+    at = context.clock.now()
+    return await context.store.write(lambda tx: retry(tx, [delivery], at=at, who=by))
+
+
+async def cancel_one(context: WebContext, delivery: int, *, by: Actor) -> int:
+    """Give up a delivery unless it is sent. Returns how many are. Raises UnknownName."""
+    at = context.clock.now()
+    return await context.store.write(lambda tx: cancel(tx, cancelable(tx, [delivery]), at=at, who=by))
+
+
+async def resend_one(context: WebContext, delivery: int, *, by: Actor, to: ChannelName | None = None) -> int:
+    """Send a sent alert again, to its own channel or `to` another. Returns how many are. Raises UnknownName and
+    UsageFault."""
+    at, channels = context.clock.now(), context.channels
+    return await context.store.write(
+        lambda tx: resend(tx, resendable(tx, [delivery]), channels=channels, to=to, at=at, who=by)
     )
-    return machine_answer({"count": count})
 
 
 def delivery_filter(
@@ -146,7 +160,7 @@ def delivery_filter(
 async def _one(context: WebContext, delivery: int) -> Response[object]:
     def read(tx: Transaction) -> list[views.Delivery]:
         row = tx.deliveries.get(delivery)
-        return [] if row is None else _shown(tx, context, [row])
+        return [] if row is None else shown_deliveries(tx, context, [row])
 
     found = await context.store.read_async(read)
     if not found:
@@ -154,10 +168,17 @@ async def _one(context: WebContext, delivery: int) -> Response[object]:
     return answer(found[0])
 
 
-def _shown(tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow]) -> list[views.Delivery]:
+def shown_deliveries(
+    tx: Transaction,
+    context: WebContext,
+    rows: Sequence[DeliveryRow],
+    *,
+    moment: Callable[[datetime], str | None] = stamp,
+) -> list[views.Delivery]:
+    """The views of these rows, each with its attempts; `moment` writes the times in their reasons."""
     now = context.clock.now()
     at = views.Situation(
-        standing=tx.queue.standing(rows, now=now), now=now, moment=stamp, channels=context.channels
+        standing=tx.queue.standing(rows, now=now), now=now, moment=moment, channels=context.channels
     )
     jobs = tx.jobs.names(row.job for row in rows if row.job is not None)
     tries = tx.deliveries.attempts_of([row.id for row in rows])

@@ -8,8 +8,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from daemon import views
 from daemon.commands import pause, resume
+from daemon.domain.actions import Actor
 from daemon.domain.jobs import ProjectName
-from daemon.store import Transaction
+from daemon.store import PauseRow, Transaction
 from daemon.views.figures import DAYS, first_day
 from daemon.web.access import Context, who
 from daemon.web.api.lists import whole_answer, word, wrong
@@ -64,23 +65,36 @@ async def pause_project(
     request: ApiRequest, name: FromPath[str], context: Context, data: JSONBody[NewPause | None] = None
 ) -> Response[object]:
     """Ask a project's service nothing until it is resumed. A paused project keeps the pause it has."""
-    project, at, by = _known(context, name), context.clock.now(), who(request)
     comment = None if data is None else data.comment
-    try:
-        row, _ = await context.store.write(lambda tx: pause(tx, project, who=by, at=at, comment=comment))
-    except ValueError as error:
-        raise wrong("comment", str(error)) from None
-    return answer(views.paused(row))
+    return answer(views.paused(await pause_one(context, name, comment, by=who(request))))
 
 
 @post("/api/v1/projects/{name:str}/resume", status_code=200, responses=answers(ResumedProject, "What ended."))
 async def resume_project(request: ApiRequest, name: FromPath[str], context: Context) -> Response[object]:
     """Ask a paused project's service again. `paused` is the pause that ends; null if there was none."""
-    project, at, by = ProjectName(name), context.clock.now(), who(request)
+    row = await resume_one(context, name, by=who(request))
+    return machine_answer({"project": name, "paused": row and views.document(views.paused(row))})
+
+
+async def pause_one(context: WebContext, name: str, comment: str | None, *, by: Actor) -> PauseRow:
+    """Pause a project. Returns its pause. Raises HttpError: 404 if the config has no such project, 422 for the
+    comment."""
+    project, at = _known(context, name), context.clock.now()
+    try:
+        row, _ = await context.store.write(lambda tx: pause(tx, project, who=by, at=at, comment=comment))
+    except ValueError as error:
+        raise wrong("comment", str(error)) from None
+    return row
+
+
+async def resume_one(context: WebContext, name: str, *, by: Actor) -> PauseRow | None:
+    """Resume a project, also one that the config no longer has. Returns the pause that ends. Raises HttpError 404
+    if there is neither."""
+    project, at = ProjectName(name), context.clock.now()
     row = await context.store.write(lambda tx: resume(tx, project, who=by, at=at))
     if row is None:
         _known(context, name)
-    return machine_answer({"project": project, "paused": row and views.document(views.paused(row))})
+    return row
 
 
 def _known(context: WebContext, name: str) -> ProjectName:

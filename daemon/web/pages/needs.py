@@ -67,7 +67,7 @@ async def resend_links(request: ApiRequest, context: Context) -> Response[bytes]
         resend(tx, sent, channels=context.channels, at=at, who=by)
 
     await context.store.write(work)
-    return _done("resent")
+    return _done("links_sent")
 
 
 def _channel(request: ApiRequest, context: WebContext) -> ChannelName:
@@ -81,6 +81,6 @@ def _done(what: str) -> Response[bytes]:
     return go(f"/?done={what}")
 
 
-DONE = ("retried_all", "released", "resumed", "tracked", "resent")
+DONE = ("retried_all", "released", "resumed", "tracked", "links_sent")
 """What the overview then says, by the keys of its texts."""
 HANDLERS = (retry_given_up, release_held, resume_paused, track_again, resend_links)

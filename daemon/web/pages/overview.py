@@ -23,7 +23,7 @@ from daemon.web.context import WebContext
 from daemon.web.pages.drawing import bars
 from daemon.web.pages.needs import DONE
 from daemon.web.pages.rendering import page
-from daemon.web.pages.wording import batch_path, job_path
+from daemon.web.pages.wording import batch_path, job_path, need_path
 
 NEEDS = 20
 RUNNING = 12
@@ -82,6 +82,7 @@ async def get_overview(
         today=around.today,
         path_of=job_path,
         batch_path_of=batch_path,
+        need_path=need_path,
         done=done if done in DONE else "",
     )
 

@@ -6,7 +6,7 @@ The `{names}` of a text are the same in all languages; a test compares them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from msgspec import Struct
 
@@ -252,6 +252,61 @@ class Texts(Struct, frozen=True, kw_only=True):
     need_texts: Mapping[str, str]  # by kind, in place of the sentence of `views.Need`, which is English
     reasons: Mapping[str, str]  # why a job is asked about at that time
 
+    deliveries: str
+    channels: str
+    projects: str
+    alert: str
+    next_try: str
+    change: str
+    again_of: str  # {n}
+    now: str
+    any_channel: str
+    id_of_job: str
+    deliveries_search: str
+    deliveries_none: str
+    deliveries_none_fit: str
+    deliveries_searched: str  # {n}
+    older_deliveries: str
+    latest_deliveries: str
+    with_others: str  # {n}
+    repeated: str
+    acts_on: Mapping[str, str]
+    retry_fitting: str  # {n}
+    retry_those: str
+    retry_title: str  # {n}
+    retry_what: str
+    retry_other: str  # {n} {expected}
+    retry_many: str  # {n}
+    retry_none: str
+    retry_go: str  # {n}
+    to_list: str
+    retried_many: str  # {n}
+    accepts: str
+    refuses: str
+    last_sent: str
+    test: str
+    release: str
+    released: str  # {channel}
+    channels_none: str
+    test_of: str  # {channel}
+    test_sent: str  # {length}
+    test_held: str  # {n}
+    test_refused: str
+    to_channels: str
+    requests: str
+    requests_of: Mapping[str, str]
+    requests_hint: str
+    at_most: str  # {rate}
+    used: str  # {percent}
+    credentials: str
+    credentials_good: str
+    credentials_refused: str
+    credentials_unknown: str
+    paused_by: str  # {time} {who}
+    pause_project: str
+    resume_project: str
+    projects_none: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
@@ -310,6 +365,10 @@ class Wording:
         """The name of the reader's time zone, and its offset."""
         name, shown = str(self.zone), offset(in_zone(self.now, self.zone))
         return name if name == shown else f"{name}, {shown}"
+
+    def ahead(self, at: str | datetime) -> bool:
+        """Whether a time is still to come."""
+        return _read(at) > self.now
 
     def length(self, seconds: float | None) -> str:
         """Seconds in their two largest units.
@@ -393,6 +452,36 @@ def batch_path(project: str, batch: str) -> str:
     """
     name = batch if batch.strip(".") else f"\x7f{batch}"
     return f"/batches/{quote(project, safe='')}/{quote(name, safe='')}"
+
+
+def deliveries_path(**filters: str) -> str:
+    """The address of the list of deliveries with these filters."""
+    return f"/deliveries?{urlencode(filters)}" if filters else "/deliveries"
+
+
+def need_path(need: views.Need) -> str | None:
+    """The address of the page where a person can mend it; None if there is none.
+
+    >>> need = views.Need(kind="dead_alerts", project=None, job_id=None, channel="a&b", name=None, since=None,
+    ...     until=None, text="", action="")
+    >>> need_path(need)
+    '/deliveries?status=dead&channel=a%26b'
+    """
+    if need.project is not None and need.job_id is not None:
+        return job_path(need.project, need.job_id)
+    if need.kind == "dead_alerts" and need.channel is not None:
+        return deliveries_path(status="dead", channel=need.channel)
+    if need.channel is not None:
+        return "/channels"
+    return None if need.project is None else "/projects"
+
+
+def status_tone(status: str) -> str:
+    """Which of the marks of `tone` a delivery's status gets."""
+    return _STATUS_TONES.get(status, "wait")
+
+
+_STATUS_TONES = {"sending": "run", "sent": "done", "held": "held", "dead": "bad", "canceled": "stop"}
 
 
 def _read(at: str | datetime) -> datetime:

@@ -41,6 +41,7 @@ function replace(old, made) {
 }
 
 function update(made) {
+  const size = made.querySelectorAll("main [data-key], main [data-list]").length; // new rows are moved out of it
   for (const list of document.querySelectorAll("[data-list]")) {
     const other = made.querySelector(`[data-list="${list.dataset.list}"]`);
     if (!other) return location.reload();
@@ -59,7 +60,7 @@ function update(made) {
     const node = old.isConnected && !old.closest("[data-list]") && made.querySelector(`[data-key="${CSS.escape(old.dataset.key)}"]`);
     if (node) replace(old, node);
   }
-  if (made.querySelectorAll("main [data-key], main [data-list]").length !== document.querySelectorAll("main [data-key], main [data-list]").length) location.reload();
+  if (size !== document.querySelectorAll("main [data-key], main [data-list]").length) location.reload();
   document.title = made.title;
 }
 
@@ -89,7 +90,7 @@ function soon() {
 function concerns(event) {
   const data = JSON.parse(event.data || "{}");
   if (event.type === "job" && main.dataset.job) return data.job_id === main.dataset.job && data.project === main.dataset.project;
-  if (event.type === "delivery") return document.getElementById(`delivery-${data.id}`) !== null;
+  if (event.type === "delivery" && main.dataset.job) return document.getElementById(`delivery-${data.id}`) !== null;
   return true;
 }
 

@@ -24,7 +24,10 @@ SUITES = (
     "tests/contract/test_docs_examples.py",
     "tests/unit/test_notify_render.py",
 )
-COPIED = ("daemon", "migrations", "tests", "docs", "packaging", "config.schema.json", "pyproject.toml")
+COPIED = (
+    *("daemon", "migrations", "tests", "docs", "packaging"),
+    *(".importlinter", "config.schema.json", "pyproject.toml"),
+)
 _STEP = re.compile(
     r"(?:^`(?P<path>\S+)`:\n\n)?^```(?P<kind>python|diff)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )

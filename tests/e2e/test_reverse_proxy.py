@@ -235,7 +235,7 @@ def test_under_a_path_links_callbacks_and_the_api_work(under_a_path: Scene) -> N
 
 
 def test_under_a_path_there_are_no_pages(under_a_path: Scene) -> None:
-    for path in ("/wrapd/", "/wrapd/login", "/wrapd/metrics", "/login"):
+    for path in ("/wrapd/", "/wrapd/login", "/wrapd/metrics", "/wrapd/static/wrapd.css"):
         assert under_a_path.proxy.ask("GET", path).status == 404, path
     address = f"http://{under_a_path.daemon.address}/login?once="
     assert under_a_path.daemon.command("web", "login").startswith(address)

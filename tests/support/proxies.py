@@ -115,7 +115,7 @@ def caddy(folder: Path, config: str, upstream: str, port: int, *, name: str) -> 
     tls = f"\ttls {TLS}/services.pem {TLS}/services.key\n"
     site = _fitted(config, upstream).replace(f"{name} {{\n", f"https://{name}:{port} {{\n{tls}", 1)
     path = folder / "Caddyfile"
-    path.write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{site}")
+    path.write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tgrace_period 1s\n}}\n{site}")
     program, given = need("caddy"), ["--config", str(path), "--adapter", "caddyfile"]
     home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with _running([program, "validate", *given], [program, "run", *given], port, environ=home):

@@ -13,11 +13,10 @@ from playwright.async_api import Page
 from daemon.web.scopes import PAGES
 from tests.e2e.test_web_live import TOKEN, ask, free_port, web
 from tests.support.chromium import active_content, chromium, log_in
-from tests.support.everywhere import Names
+from tests.support.everywhere import QUERIES, Names
 from tests.support.hostile import names, whole
 from tests.support.live import QUICK, LiveDaemon, LiveSim, to, until
 from tests.support.scene import tag
-from tests.support.visits import QUERIES
 from tests.support.webhook import Answer, Webhook, ok_json
 
 pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(600)]

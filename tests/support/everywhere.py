@@ -1,7 +1,7 @@
 """Every route of the web server with its placeholders filled in, from the router's table: a new route is in all
 tests that go through it, and one with an unknown placeholder fails there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -45,15 +45,18 @@ def reads(names: Names) -> Iterator[tuple[str, str]]:
     """The route and path of everything that can be read, in each of its forms."""
     for route, methods in ROUTES.items():
         if "GET" in methods:
-            yield from ((route, names.filled(route) + form) for form in FORMS.get(route, ("",)))
+            yield from ((route, names.filled(route) + query) for query in QUERIES.get(route, ("",)))
 
 
-FORMS = {
+QUERIES: Mapping[str, Sequence[str]] = {
     "/api/v1/jobs": ("", "?format=csv", "?format=excel"),
-    "/jobs": ("", "?view=wall"),
+    "/jobs": ("", "?view=wall", "?show=failed", "?q=none"),
     "/jobs/bulk": tuple(f"?what={what}&of=all" for what in ("ask", "mute", "untrack", "retry")),
+    "/deliveries": ("", "?status=dead"),
+    "/deliveries/retry": ("?status=dead",),
+    "/login": ("", "?once=none"),
 }
-"""The routes whose answers differ by a parameter."""
+"""What is asked of a route whose answers differ by it; nothing of the others."""
 
 
 def changes(names: Names) -> Iterator[tuple[str, str]]:

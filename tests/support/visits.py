@@ -1,39 +1,22 @@
 """Every page of the router for people to look at, with its placeholders and questions filled in: a new page is in
 all tests that go through them, and one without a sample fails there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
-from daemon.web.scopes import PAGES
+from daemon.web.scopes import PAGES, ROUTES
 from tests.support.browsing import Browser
-from tests.support.everywhere import Names
+from tests.support.everywhere import QUERIES, Names
 
-QUERIES: Mapping[str, Sequence[str]] = {
-    "/jobs": ("", "?view=wall", "?show=failed", "?q=none"),
-    "/jobs/bulk": ("?what=mute&of=all", "?what=retry&of=all"),
-    "/deliveries": ("", "?status=dead"),
-    "/deliveries/retry": ("?status=dead",),
-    "/login": ("", "?once=none"),
-}
-"""What is asked of a page, by its route; nothing of the others."""
-AWAITED = frozenset({"/jobs/bulk", "/deliveries", "/deliveries/retry"})
-"""Routes that the tests know and that need not exist yet."""
 ERRORS = ("/jobs/main/none", "/v/" + "a" * 32)
 """Pages about what there is not."""
-
-
-def is_served(route: str) -> bool:
-    """Whether there is such a page. Raises AssertionError if there is none though it is not awaited."""
-    assert route in PAGES or route in AWAITED, f"there is no page {route} any more"
-    return route in PAGES
 
 
 async def visits(browser: Browser, names: Names, jobs: Sequence[str] = ()) -> dict[str, list[str]]:
     """The paths of each page that a browser which is logged in can read, by route; `jobs` are more ids to look at.
     What is no page (a picture, a style sheet) is left out."""
-    for route in QUERIES:
-        is_served(route)
+    assert QUERIES.keys() <= ROUTES.keys(), "there are no such routes any more"
     found: dict[str, list[str]] = {}
     for route, methods in PAGES.items():
         if "GET" not in methods:
@@ -44,7 +27,9 @@ async def visits(browser: Browser, names: Names, jobs: Sequence[str] = ()) -> di
         for path in paths:
             told = await browser.get(path)
             if told.status != 200:
-                pytest.fail(f"{path} answers {told.status}: give QUERIES a sample for {route}")
+                pytest.fail(
+                    f"{path} answers {told.status}: give QUERIES of tests/support/everywhere.py a sample for {route}"
+                )
             if told.headers["content-type"].startswith("text/html"):
                 found.setdefault(route, []).append(path)
     return found

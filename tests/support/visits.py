@@ -27,9 +27,7 @@ async def visits(browser: Browser, names: Names, jobs: Sequence[str] = ()) -> di
         for path in paths:
             told = await browser.get(path)
             if told.status != 200:
-                pytest.fail(
-                    f"{path} answers {told.status}: give QUERIES of tests/support/everywhere.py a sample for {route}"
-                )
+                pytest.fail(f"{path} answers {told.status}: give QUERIES a sample for {route}")
             if told.headers["content-type"].startswith("text/html"):
                 found.setdefault(route, []).append(path)
     return found

@@ -22,6 +22,7 @@ NOT_RUN = {
     "make": "builds and tests the checkout itself; the targets are checked to exist",
     "pip": _PACKAGES,
     "pytest": "tests/contract/test_adding_a_service.py runs these tests after it has followed the page",
+    "python": "a benchmark, which takes minutes; the script is checked to exist",
     "python3": _PACKAGES,
     "rm": _HOST,
     "runuser": _HOST,

@@ -201,6 +201,8 @@ def _check_other(command: list[str]) -> None:
     for word in command[1:]:
         if re.fullmatch(r"packaging/\S+\.(conf|service|timer|yaml|yml)|\S+\.lock", word):
             assert (ROOT / word).is_file(), word
+    if program == "python":
+        assert (ROOT / command[1]).is_file(), command
     if program == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert [word for word in command[1:] if "=" not in word and word not in targets] == []

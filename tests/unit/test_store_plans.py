@@ -235,7 +235,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)"],
         ),
         (assets._EXPIRING, ["SEARCH jobs USING INDEX jobs_unseen (link_until>? AND link_until<?)"]),
-        (assets._REMINDED, ["SEARCH jobs USING INDEX jobs_reminded (link_until>? AND link_until<?)"]),
+        (needs._REMINDED, ["SEARCH jobs USING INDEX jobs_reminded (link_until>? AND link_until<?)"]),
         (assets._REMIND, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (links._BY_TOKEN, ["SEARCH links USING INDEX sqlite_autoindex_links_2 (token=?)"]),
         (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),

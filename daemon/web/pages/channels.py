@@ -23,7 +23,7 @@ Released = Annotated[str, QueryParameter(max_length=200)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class ChannelItem:
     """A channel on the page: its view, its address, since when and why its service refuses it (None: it does not),
     when the next alert is tried, and when the service last accepted one."""
 
@@ -73,12 +73,12 @@ async def post_release(request: ApiRequest, name: FromPath[str], context: Contex
     return go(f"/channels?{urlencode({'released': channel})}")
 
 
-def items_of(tx: Transaction, context: WebContext) -> list[Item]:
+def items_of(tx: Transaction, context: WebContext) -> list[ChannelItem]:
     """The items of all channels."""
     now, counts = context.clock.now(), tx.deliveries.counts()
     refusals = tx.queue.refusals(context.channels)
     return [
-        Item(
+        ChannelItem(
             channel=channel_view(tx, context, name, counts),
             path=f"/channels/{quote(name, safe='')}",
             refusal=refusals.get(name),

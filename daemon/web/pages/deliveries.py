@@ -63,7 +63,7 @@ Chosen = NamedDependency[SkipValidation[Choice]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class DeliveryItem:
     """A delivery on the page: its view, the job, batch or project that it is about with the address of its page,
     since when it is as it is, and what can be done to it."""
 
@@ -90,7 +90,7 @@ async def get_deliveries(
     after, moment = read_cursor(cursor, marked), wording_of(request, context).second
     may_retry = own_session(request).scope.includes(ApiScope.WRITE) and "q" not in choice
 
-    def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[Item], int | None]:
+    def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[DeliveryItem], int | None]:
         fit = _fit(tx, choice)
         found = tx.deliveries.page(
             limit=ROWS, after=after, sort=DeliverySort.NEWEST, search=choice.get("q"), **fit
@@ -165,14 +165,14 @@ async def post_resend_one(request: ApiRequest, id: Number, context: Context) -> 
 
 def items_of(
     tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow], moment: Callable[[datetime], str]
-) -> list[Item]:
+) -> list[DeliveryItem]:
     """The items of these rows; `moment` writes the times in their reasons."""
     names = tx.jobs.names(row.job for row in rows if row.job is not None)
     found = []
     for row, each in zip(rows, shown_deliveries(tx, context, rows, moment=moment), strict=True):
         about, path = _about(row, None if row.job is None else names.get(row.job))
         tone, acts = status_tone(each.status), _acts(each, context)
-        found.append(Item(delivery=each, about=about, path=path, at=_since(each), tone=tone, acts=acts))
+        found.append(DeliveryItem(delivery=each, about=about, path=path, at=_since(each), tone=tone, acts=acts))
     return found
 
 

@@ -23,7 +23,7 @@ Done = Annotated[str, QueryParameter(max_length=20)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class ProjectItem:
     """A project on the page: its view, its address, and what has the right type of the last report, which another
     version may have written. `usage` is a share of the budget, `requests` are those of the last 10 seconds by
     kind."""
@@ -64,12 +64,12 @@ async def post_resume(request: ApiRequest, name: FromPath[str], context: Context
     return go("/projects?done=project_resumed")
 
 
-def item_of(project: views.Stats) -> Item:
+def item_of(project: views.Stats) -> ProjectItem:
     """The item of a project."""
     facts = project.watch or {}
     by_kind = facts.get("requests")
     sent = by_kind if isinstance(by_kind, dict) else {}
-    return Item(
+    return ProjectItem(
         project=project,
         path=f"/projects/{quote(project.project, safe='')}",
         tracked=sum(project.states.values()),

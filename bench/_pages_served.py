@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from _lists_served import SIZES, cpu
 
+from daemon.store import DeliveryStatus
 from daemon.web import scopes
 from tests.support.list_cases import BATCHES, PROJECTS, TAGS
 from tests.support.programs import need
@@ -33,9 +34,27 @@ PAGES: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
             "batch": tuple(BATCHES.values()),
             "tag": tuple(TAGS.values()),
             "q": ("春节", "needle", "nowhere"),
+            "kind": ("avatar", "photo"),
+            "since": ("24h", "30d"),
+            "sort": ("oldest", "changed"),
         },
     ),
     "/jobs/{project}/{job_id}": ("/jobs/main/job-5", {}),
+    "/batches": ("/batches", {"project": tuple(PROJECTS.values())}),
+    "/batches/{project}/{name}": (f"/batches/main/{BATCHES['many']}", {}),
+    "/deliveries": (
+        "/deliveries",
+        {
+            "status": tuple(DeliveryStatus),
+            "channel": ("team", "ops"),
+            "project": tuple(PROJECTS.values()),
+            "batch": tuple(BATCHES.values()),
+            "tag": tuple(TAGS.values()),
+            "q": ("春节", "needle", "nowhere"),
+        },
+    ),
+    "/channels": ("/channels", {}),
+    "/projects": ("/projects", {}),
     "/stats": ("/stats", {"days": ("7", "30", "90"), "project": ("main", "other")}),
     "/account": ("/account", {}),
 }

@@ -1,6 +1,5 @@
 """`wrapd batches`: list all batches."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +11,8 @@ from daemon.cli.outlook import Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, note_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
-from daemon.cli.text import band
-from daemon.cli.zone import local, zone_option
+from daemon.cli.standings import batch_standing
+from daemon.cli.zone import zone_option
 from daemon.domain.jobs import ProjectName
 from daemon.views.outlooks import BatchOutlook
 
@@ -72,22 +71,4 @@ def _found(
 
 
 def _cells(row: "BatchRow", expected: BatchOutlook) -> list[str]:
-    return [row.batch, row.project, standing(row, expected)]
-
-
-def standing(row: "BatchRow", expected: BatchOutlook) -> str:
-    """The progress of a batch, as in "48 of 50, 2 failed, all 50 by 16:40-17:15"."""
-    others = [f"{number} {way}" for way in views.WAYS[1:] if (number := row.ends.get(way, 0))]
-    return ", ".join([f"{row.ended} of {row.jobs}", *others, *_last(row, expected)])
-
-
-def _last(row: "BatchRow", expected: BatchOutlook) -> Iterator[str]:
-    """By when all its jobs have ended: 1 of 10 such batches ends before the first time, 9 of 10 by the second."""
-    eta, now, every = expected.eta, local(expected.at), f"all {row.jobs}"
-    if eta is not None:
-        yield f"{every} by {band(local(expected.ends_at(eta.low)), local(expected.ends_at(eta.high)), now)}"
-    elif expected.soonest is not None:
-        soonest = local(expected.ends_at(expected.soonest))
-        yield f"{every} after {band(soonest, soonest, now)}"
-    elif expected.reason is not None:
-        yield "no estimate for the last end"
+    return [row.batch, row.project, batch_standing(row, expected)]

@@ -16,7 +16,8 @@ from daemon.cli.outbox import cancel, resend, retry, revive
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, note_rest, part_of
 from daemon.cli.session import CLOCK, config_of, daemon_runs, jobs_of, json_option, list_options, one_id, opened
-from daemon.cli.text import ago, clean, moment, stamp
+from daemon.cli.standings import attempt_line, situation
+from daemon.cli.text import ago, clean, moment
 from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -221,32 +222,6 @@ def _story(listed: ListedDelivery, now: datetime) -> Iterator[str]:
         yield "  none yet"
     for each in listed.tries:
         yield attempt_line(each)
-
-
-def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
-    """One attempt as a line of text, indented by `indent` cells."""
-    reason = clean(each.reason or "")
-    status = f"HTTP {each.status_code}" if each.status_code else ""
-    if reason == status or reason.startswith(f"{status}:"):
-        status = ""
-    shared = f"with {each.shared - 1} others in one message" if each.shared > 1 else ""
-    said = ": ".join(filter(None, (each.outcome or "under way", shared, status, reason)))
-    begin = " " * indent + f"  {each.n}. "
-    return output.hanging(begin, f"{moment(each.started_at)}  {said}")
-
-
-def situation(
-    tx: "Transaction", config: Config, rows: "Sequence[DeliveryRow]", *, running: bool, as_json: bool
-) -> views.Situation:
-    """What these deliveries wait for, given the config; `running`: a daemon uses the database."""
-    now = CLOCK.now()
-    return views.Situation(
-        standing=tx.queue.standing(rows, now=now),
-        now=now,
-        moment=stamp if as_json else moment,
-        channels=config.channels,
-        running=running,
-    )
 
 
 def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: bool) -> ListedDelivery:

@@ -13,12 +13,12 @@ import click
 
 from daemon import views
 from daemon.cli import output, project_status
-from daemon.cli.jobs import standing as state_of
 from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
 from daemon.cli.outlook import learned, why_orphaned
 from daemon.cli.output import Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
 from daemon.cli.show import ends
+from daemon.cli.standings import job_standing
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -161,7 +161,7 @@ def _facts(case: JobPlan) -> Iterator[tuple[str, str]]:
     row, now = case.job, case.now
     yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
     since = "" if row.state_since is None else f" for {about((now - row.state_since).total_seconds())}"
-    word, _, rest = state_of(row).partition(" ")
+    word, _, rest = job_standing(row).partition(" ")
     yield "state", f"{output.coloured(word)} {clean(rest)}".rstrip() + since
     if is_unknown(row):
         yield "", unknown_yet(case.grace)

@@ -13,6 +13,7 @@ from daemon.cli.outlook import Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, note_rest, part_of
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
+from daemon.cli.standings import job_standing, view_of
 from daemon.cli.text import about, brief
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -195,16 +196,11 @@ def _columns(*, several: bool) -> list[Column]:
     ]
 
 
-def view_of(row: "JobRow", expected: Outlook) -> views.Job:
-    """The job's view for `--json`."""
-    return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
-
-
 def _cells(row: "JobRow", config: Config, expected: Outlook, *, running: bool) -> list[str]:
     now = expected.at
     return [
         name_of(row) or "-",
-        standing(row).split(" ")[0],
+        job_standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
         "-" if views.is_orphaned(row, config.projects) else _next(row, now, running=running),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
@@ -212,14 +208,6 @@ def _cells(row: "JobRow", config: Config, expected: Outlook, *, running: bool) -
         row.project,
         row.job_id,
     ]
-
-
-def standing(row: "JobRow") -> str:
-    """The state in a word or two; if tracking ended for another reason than the state, that reason first."""
-    state = row.state or "new"
-    if row.tracking in (Tracking.ACTIVE, Tracking.FINISHED):
-        return state
-    return f"{row.tracking} ({state})"
 
 
 def _next(row: "JobRow", now: datetime, *, running: bool) -> str:

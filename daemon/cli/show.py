@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import batches, output
-from daemon.cli.deliveries import attempt_line, situation
-from daemon.cli.jobs import standing, view_of
+from daemon.cli import output
 from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
 from daemon.cli.outlook import Outlooks, why_orphaned
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
+from daemon.cli.standings import attempt_line, batch_standing, job_standing, situation, view_of
 from daemon.cli.text import about, ago, clean, moment
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -108,7 +107,7 @@ def _batch(transaction: "Transaction", row: "JobRow", expected: Outlooks) -> str
     batch = None if row.batch is None else transaction.batches.get(row.project, row.batch)
     if batch is None:
         return row.batch
-    return f"{batch.batch}: {batches.standing(batch, expected.of_batch(transaction, batch))}"
+    return f"{batch.batch}: {batch_standing(batch, expected.of_batch(transaction, batch))}"
 
 
 def _document(story: Story) -> dict[str, object]:
@@ -181,7 +180,7 @@ def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
 
 def _state(story: Story) -> str:
     row = story.job
-    word, _, rest = standing(row).partition(" ")
+    word, _, rest = job_standing(row).partition(" ")
     since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
     if is_unknown(row):
         since = f": {unknown_yet(story.grace)}"

@@ -336,7 +336,7 @@ async def test_alerts_about_projects_and_batches_lead_there(tmp_path: Path) -> N
         page = await text_of(await logged_in(it, TOKEN), "/deliveries?channel=a")
         for said in (
             '<b>no answer</b> · <a href="/projects"><bdi>main</bdi></a>',
-            '<b>batch ended</b> · <a href="/jobs?project=main&amp;batch=b+%26+c"><bdi>b &amp; c</bdi></a>',
+            '<b>batch ended</b> · <a href="/batches/main/b%20%26%20c"><bdi>b &amp; c</bdi></a>',
         ):
             assert said in page, said
 

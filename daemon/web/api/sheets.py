@@ -44,7 +44,7 @@ async def sheet_answer(
     as_: JobsFormat,
 ) -> Response[bytes]:
     """All jobs that fit, up to the bounds, beyond the place `after`; `given` are the filters of its cursor."""
-    parts = [(BOM if as_ is JobsFormat.EXCEL else "") + head()]
+    parts = [((BOM if as_ is JobsFormat.EXCEL else "") + head()).encode()]
     rows = size = 0
     place = after
 
@@ -54,7 +54,7 @@ async def sheet_answer(
     async with context.sheets:
         for _ in range(_PAGES):
             page = await context.store.read_async(read)
-            parts.append(lines(map(view, page.rows)))
+            parts.append(lines(map(view, page.rows)).encode())
             rows, size, place = rows + len(page.rows), size + len(parts[-1]), page.after
             if place is None or rows >= MOST_ROWS or size >= MOST_BYTES:
                 break
@@ -68,4 +68,4 @@ async def sheet_answer(
     if cursor is not None:
         query = urlencode({**dict(request.query_params.items()), "cursor": cursor})
         headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
-    return Response("".join(parts).encode(), media_type="text/csv", headers=headers)
+    return Response(b"".join(parts), media_type="text/csv", headers=headers)

@@ -24,7 +24,7 @@ from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
 from daemon.web.pages.login import go, own_session
 from daemon.web.pages.rendering import page, wording_of
-from daemon.web.pages.wording import deliveries_path, job_path, status_tone
+from daemon.web.pages.wording import batch_path, deliveries_path, job_path, status_tone
 
 ROWS = 50
 DONE = ("retried", "canceled", "resent", "retried_many", "unchanged")
@@ -185,7 +185,7 @@ def _about(row: DeliveryRow, job: tuple[str, str | None] | None) -> tuple[str | 
         return name or job_id, job_path(row.project, job_id)
     batch = row.facts.get("batch")
     if row.event is Event.BATCH_FINISHED and isinstance(batch, str):
-        return batch, f"/jobs?{urlencode({'project': row.project, 'batch': batch})}"
+        return batch, batch_path(row.project, batch)
     return row.project, "/projects"
 
 

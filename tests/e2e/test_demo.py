@@ -48,6 +48,7 @@ def test_its_pages_open_by_the_address_that_it_prints_and_stay() -> None:
         try:
             first = next(line for line in it.stdout if "/login?once=" in line)
             cookie = log_in(first)
+            assert any("Opening words" in line for line in it.stdout), "its alert: the service has told its name"
             assert "Opening words" in page(first, "/jobs", cookie)
             assert log_in(first) == "", "it works once"
             last = next(line for line in it.stdout if "/login?once=" in line)

@@ -339,7 +339,7 @@ async def test_the_api_tells_of_a_job_what_show_tells(
         await ask(it, "POST", "mutes", {**HOUR, "scope": "tag", "subject": "tv"})
         it.clock.advance(60.0)
         monkeypatch.setattr("daemon.cli.show.CLOCK", it.clock)
-        monkeypatch.setattr("daemon.cli.deliveries.CLOCK", it.clock)
+        monkeypatch.setattr("daemon.cli.standings.CLOCK", it.clock)
         reasons = set()
         for row in it.jobs().values():
             if rng.random() < 0.2:

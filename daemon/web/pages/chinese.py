@@ -79,7 +79,6 @@ CHINESE = Texts(
     batches="进行中的批次",
     batches_none="没有进行中的批次。",
     batch_of="{ended} / {jobs} 已结束",
-    batch_end="最后一个约 {median}，最迟 {high}",
     all_batches="批次",
     batch_band="预计 {band} 全部结束",
     batch_jobs="任务列表",

@@ -90,7 +90,6 @@ ENGLISH = Texts(
     batches="Batches under way",
     batches_none="No batch is under way.",
     batch_of="{ended} of {jobs} ended",
-    batch_end="the last by {median}, at most {high}",
     all_batches="Batches",
     batch_band="all by {band}",
     batch_jobs="Its jobs as a list",

@@ -98,7 +98,6 @@ class Texts(Struct, frozen=True, kw_only=True):
     batches: str
     batches_none: str
     batch_of: str  # {ended} {jobs}
-    batch_end: str  # {median} {high}
     all_batches: str
     batch_band: str  # {band}
     batch_jobs: str

@@ -72,7 +72,8 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
   contains only the secret; trailing newlines are ignored) or `{ credential = "NAME" }` (systemd's
   `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `note`, `ask`,
-  `jobs`, `batches`, `needs`, `show`, `watch`, `deliveries`, `mute`, `routes` and `links` work without any.
+  `jobs`, `batches`, `needs`, `show`, `watch`, `deliveries`, `mute`, `share`, `routes` and `links` work without
+  any.
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 - Every command checks the whole file, but reads no secret that it does not need.
@@ -83,8 +84,8 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 CLI_INTRO = """\
 `wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `watch`, `explain`, `stats`, `deliveries`, `channels`,
 `routes`, `needs` and `links` work with or without a running daemon; they read the database and never create one.
-These commands, `track`, `untrack`, `label`, `tag`, `note`, `ask`, `pause`, `resume` and `mute` need no secrets,
-except `channels test` and, without a daemon, `track --from-api`.
+These commands, `track`, `untrack`, `label`, `tag`, `note`, `ask`, `pause`, `resume`, `mute` and `share` need no
+secrets, except `channels test` and, without a daemon, `track --from-api`.
 
 If a daemon runs on the command's config file, `config check`, `doctor` and `templates preview` have the daemon
 read the file again with its own secrets; `channels`, `routes` and `routes explain` show the config in use. All of
@@ -116,7 +117,8 @@ with three additional keys, `transitions`, `deliveries` and `actions` (the lates
 deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is one; there and in `show`, each has
 its attempts in `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd
 routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of previews,
-`wrapd mute list --json` of mutes, `wrapd links list --json` of links, `wrapd tokens list --json` of tokens,
+`wrapd mute list --json` of mutes, `wrapd share list --json` of shares (`wrapd share --json` is one, with its
+address as `url`), `wrapd links list --json` of links, `wrapd tokens list --json` of tokens,
 `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of findings. `wrapd needs --json` is
 one object (needs). `wrapd explain JOB_ID --json` is one explanation. `wrapd watch --json` is not one document
 but one object a line (followed), the last one says how it ended (conclusion). `wrapd track … --json` is an
@@ -242,6 +244,7 @@ _DOCUMENTS = (
     "attempt",
     "act",
     "mute",
+    "share",
     "tracked",
     "channel",
     "route",

@@ -42,6 +42,7 @@ commands = {
     "stats": "Show job counts, polling and production times by project.",
     "deliveries": "List alerts, each for one channel, newest first.",
     "mute": "Mute alerts for a while; list and end mutes.",
+    "share": "Share batches by an address; list and revoke shares.",
     "channels": "List channels with their alerts.",
     "routes": "List routes: which events go to which channels.",
     "templates": "List your own templates, or preview messages.",

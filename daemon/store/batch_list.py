@@ -85,6 +85,11 @@ class BatchList(TransactionPart):
             return None
         return self._rows([row])[0]
 
+    def projects(self, batch: str) -> list[ProjectName]:
+        """Return the projects that have a batch of that name, by name."""
+        query = select(_B.project).where(_B.batch == batch).order_by(_B.project)
+        return [ProjectName(name) for name in self._connection.execute(query).scalars()]
+
     def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
         """Count the batches, up to `most`."""
         some = _batches(project).with_only_columns(_B.newest).limit(most).subquery()

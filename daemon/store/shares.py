@@ -48,9 +48,11 @@ class Shares(TransactionPart):
         )
         return [plain_row(BatchShare, row) for row in self._connection.execute(query)]
 
-    def page(self, *, limit: int, after: Place | None = None) -> Page[BatchShare]:
-        """Return at most `limit` shares beyond `after`, open or not, latest first."""
+    def page(self, *, limit: int, after: Place | None = None, open_at: datetime | None = None) -> Page[BatchShare]:
+        """Return at most `limit` shares beyond `after`, latest first: those open at a time, else all."""
         query = select(SHARES).order_by(_S.id.desc()).limit(limit + 1)
+        if open_at is not None:
+            query = query.where(_S.revoked_at.is_(None), _S.expires_at > open_at)
         found = self._connection.execute(query if after is None else query.where(_S.id < after.id))
         rows = [plain_row(BatchShare, row) for row in found]
         return Page(rows=rows[:limit], after=Place(0, None, rows[limit - 1].id) if len(rows) > limit else None)

@@ -80,14 +80,14 @@ WAYS = ("succeeded", "partial", "failed", "canceled", "lost", "expired", "stoppe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share of a batch, in the API. Its address is in no answer but that which made it."""
+    """A share of a batch. Its address is in no answer but that which made it."""
 
     id: int  # its number
     project: str  # name of the project in the config
     batch: str  # name of the batch
     status: str  # open, expired or revoked
     created_at: str | None  # when it was made
-    created_by: str  # by whom: `token:NAME` or `session:NAME`
+    created_by: str  # by whom: `cli:USER`, `token:NAME` or `session:NAME`
     expires_at: str | None  # until when its address works
     revoked_at: str | None  # when it was revoked, or null
     used_at: str | None  # when its address was last opened, to the minute, or null

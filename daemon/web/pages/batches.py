@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
-from urllib.parse import urlencode
 
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
@@ -22,7 +21,8 @@ from daemon.web.api.lists import Cursor, cursor_after, read_cursor
 from daemon.web.api.shares import shared
 from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
-from daemon.web.pages.job import HOURS
+from daemon.web.pages.filters import address
+from daemon.web.pages.job import HOURS, mute_lasts
 from daemon.web.pages.jobs import Item, items_of
 from daemon.web.pages.login import go
 from daemon.web.pages.rendering import page
@@ -70,8 +70,8 @@ async def get_batches(
         batches=batches,
         project=only,
         projects=context.projects,
-        following=None if onward is None else _url("/batches", project=only, cursor=onward),
-        first=None if cursor is None else _url("/batches", project=only),
+        following=None if onward is None else address("/batches", {"project": only, "cursor": onward}),
+        first=None if cursor is None else address("/batches", {"project": only}),
     )
 
 
@@ -135,8 +135,8 @@ async def get_batch(
         mutes=[views.mute(each, kept=0, now=now) for each in found.mutes],
         shares=[views.share(each, now=now) for each in found.shares],
         path=path,
-        jobs_path=_url("/jobs", project=owner, batch=batch),
-        following=None if onward is None else _url(path, cursor=onward),
+        jobs_path=address("/jobs", {"project": owner, "batch": batch}),
+        following=None if onward is None else address(path, {"cursor": onward}),
         first=None if cursor is None else path,
         hours=HOURS,
         days=DAYS,
@@ -159,9 +159,7 @@ async def mute_batch(
     """Keep the alerts of a batch and its jobs for some hours."""
     at, by, form = context.clock.now(), who(request), form_of(request)
     owner, batch = ProjectName(project), batch_named(name)
-    if form.get("hours", "") not in map(str, HOURS):
-        raise UsageFault("nothing was muted: choose for how long")
-    lasts, comment = timedelta(hours=int(form["hours"])), form.get("comment", "")
+    lasts, comment = mute_lasts(form), form.get("comment", "")
 
     def work(tx: Transaction) -> None:
         known_batch(tx, owner, batch)
@@ -216,11 +214,6 @@ async def unshare_it(
 
     await context.store.write(work)
     return go(f"{batch_path(owner, batch)}?done=unshared")
-
-
-def _url(path: str, **parameters: str | None) -> str:
-    given = {name: value for name, value in parameters.items() if value}
-    return f"{path}?{urlencode(given)}" if given else path
 
 
 HANDLERS = (get_batches, get_batch, mute_batch, unmute_batch, share_it, unshare_it)

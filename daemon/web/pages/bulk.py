@@ -18,7 +18,7 @@ from daemon.web.api.bulk import MOST_AT_ONCE
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.filters import JobFilters, read_filters
-from daemon.web.pages.job import HOURS
+from daemon.web.pages.job import HOURS, mute_lasts
 from daemon.web.pages.jobs import BULK, ROWS
 from daemon.web.pages.login import go
 from daemon.web.pages.rendering import page, wording_of
@@ -71,7 +71,7 @@ async def post_bulk(request: ApiRequest, context: Context) -> Response[bytes]:
     form, at, by = form_of(request), context.clock.now(), who(request)
     wish = _wish(form, form.get("jobs", "").split() if form.get("of") == "chosen" else ())
     fit, expect = _fit(request, context, wish), form.get("expect", "")
-    lasts = _lasts(form) if wish.what is Action.MUTE else timedelta()
+    lasts = mute_lasts(form) if wish.what is Action.MUTE else timedelta()
 
     def work(tx: Transaction) -> tuple[Affected, bool]:
         found = affected(tx, wish, fit)
@@ -164,12 +164,6 @@ def _wish(given: Mapping[str, str], jobs: Sequence[str]) -> BulkWish:
 
 def _fit(request: ApiRequest, context: WebContext, wish: BulkWish) -> JobFilter:
     return wish.filters.fit(context.clock.now(), wording_of(request, context).zone)
-
-
-def _lasts(form: Mapping[str, str]) -> timedelta:
-    if form.get("hours", "") not in map(str, HOURS):
-        raise UsageFault("nothing was muted: choose for how long")
-    return timedelta(hours=int(form["hours"]))
 
 
 def _confirm(

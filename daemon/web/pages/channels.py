@@ -75,7 +75,7 @@ async def post_release(request: ApiRequest, name: FromPath[str], context: Contex
 
 def items_of(tx: Transaction, context: WebContext) -> list[ChannelItem]:
     """The items of all channels."""
-    now, counts = context.clock.now(), tx.deliveries.counts()
+    now, counts = context.clock.now(), tx.deliveries.counts(context.channels.keys())
     refusals = tx.queue.refusals(context.channels)
     return [
         ChannelItem(

@@ -1,5 +1,6 @@
 """A job's page, `/jobs/{project}/{job_id}`, and what people do there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -116,15 +117,20 @@ async def note_on(
     return _back(await context.store.write(work), "noted")
 
 
+def mute_lasts(form: Mapping[str, str]) -> timedelta:
+    """How long a form mutes. Raises HttpError 422 for what it does not offer."""
+    if form.get("hours", "") not in map(str, HOURS):
+        raise HttpError(422, "nothing was muted: choose for how long", key="mute")
+    return timedelta(hours=int(form["hours"]))
+
+
 @post(f"{JOB}/mute", status_code=303)
 async def mute_alerts(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
 ) -> Response[bytes]:
     """Keep the alerts of a job for some hours."""
     at, by, form = context.clock.now(), who(request), form_of(request)
-    if form.get("hours", "") not in map(str, HOURS):
-        raise HttpError(422, "nothing was muted: choose for how long", key="mute")
-    lasts, comment = timedelta(hours=int(form["hours"])), form.get("comment", "")
+    lasts, comment = mute_lasts(form), form.get("comment", "")
 
     def work(tx: Transaction) -> JobRow:
         row = known_job(tx, project, job_id)

@@ -36,7 +36,7 @@ from daemon.clock import SystemClock
 from daemon.domain.jobs import JobId, Observation, ProjectName
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved, judge
-from daemon.store import Bookkeeping, Store, TrackRequest, TrackResult, Transaction, to_stamp, upgrade
+from daemon.store import NO_GROUP, Bookkeeping, Store, TrackRequest, TrackResult, Transaction, to_stamp, upgrade
 
 ABOUT = """The same commands, requests, looks and writes on two databases that differ only in how many jobs have
 ended (for looks and writes: in how many are tracked). A whole look is at random jobs: query chosen and sent,
@@ -262,7 +262,7 @@ def known(tx: Transaction, jobs: list[int]) -> None:
 
 
 def loaded(tx: Transaction, jobs: list[int]) -> None:
-    page = tx.jobs.active(limit=len(jobs))
+    page = tx.jobs.active(after=0, limit=len(jobs), ahead=0.0, usual=NO_GROUP)
     assert len(page.rows) + len(page.others) == len(jobs)
 
 

@@ -3,10 +3,11 @@
     python bench/idle.py [--only none ten ten-bare ...] [--seconds 30] [--json FILE]
 
 Each run is a real `wrapd run` alongside a simulator in a process of its own, with one project and one channel,
-with the web server or without. "import" is a Python process that imports the same modules and sleeps in
-asyncio. Counted are voluntary context switches (a thread goes to sleep and has to be woken) and CPU nanoseconds
-of all threads, from /proc, so a busy machine hardly changes them, and two runs go on at once. The CPU of requests
-is measured with the daemon's own client against the same simulator.
+with the web server or without. One without jobs makes its database, the others find it. "import" is a Python
+process that imports the same modules and sleeps in asyncio. Counted are voluntary context switches (a thread goes
+to sleep and has to be woken) and CPU nanoseconds of all threads, from /proc, so a busy machine hardly changes
+them, and two runs go on at once. The CPU of requests is measured with the daemon's own client against the same
+simulator.
 """
 
 import argparse
@@ -46,7 +47,7 @@ class Run:
 
 
 RUNS = {
-    "none": Run(0, web=True, settle=20, switches=3.0, cpu=0.2),
+    "none": Run(0, web=True, settle=20, switches=3.0, cpu=0.2, memory=90.0),
     "none-bare": Run(0, web=False, settle=20, switches=3.0, cpu=0.2),
     "ten": Run(10, web=True, settle=40, memory=90.0),
     "ten-bare": Run(10, web=False, settle=40, memory=78.0),

@@ -17,6 +17,7 @@ machine's.
 
 import argparse
 import asyncio
+import dataclasses
 import gc
 import json
 import mmap
@@ -29,10 +30,12 @@ import sys
 import tempfile
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec.structs import replace
 
 ENDS = 5.0
 """Ends a second."""
@@ -374,7 +377,7 @@ async def _daemon(
     await asyncio.sleep(5)
 
     pauses.phase = "reload"
-    rails = replace(spec.polling.rails, max_interval=spec.polling.rails.max_interval / 2)
+    rails = dataclasses.replace(spec.polling.rails, max_interval=spec.polling.rails.max_interval / 2)
     made = await service.scope.make(replace(spec, polling=replace(spec.polling, rails=rails), give_up_after=9e5))
     asyncio.get_running_loop().call_soon(service.scope.swap, made)
     await asyncio.sleep(5)

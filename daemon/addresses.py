@@ -1,4 +1,5 @@
-"""Classifies IP addresses as internal or public, to keep third parties' URLs from reaching internal hosts.
+"""Classifies IP addresses as internal or public, to keep third parties' URLs from reaching internal hosts; and
+names the host of a URL.
 
 A host name can resolve to a different address at any time, so the check applies to the address of each connection.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
+from urllib.parse import urlsplit
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 """One result of `getaddrinfo`."""
@@ -37,6 +39,21 @@ _EMBEDDING = (
     (ipaddress.IPv6Network("2002::/16"), 80),  # 6to4
 )
 """IPv6 networks that embed an IPv4 address, each with the number of bits after that address."""
+
+
+def host_of(url: str) -> str:
+    """The host and port of an http(s) URL, to tell people whom wrapd talks to; '' if it has none.
+
+    >>> [host_of(url) for url in ("https://a.example/secret?key=1", "http://u:p@[::1]:8080/x", "https:", "http://[")]
+    ['a.example:443', '[::1]:8080', '', '']
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return ""
+    host = parts.hostname or ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
 
 
 class Reach(Enum):

@@ -25,6 +25,12 @@ class WrapdError(Exception):
     """An error that a person has to fix. `str()` is the complete message: place, fault, remedy."""
 
     exit_status: Exit = Exit.FAILED
+    key: str | None = None
+
+    def __init__(self, text: str = "", *, key: str | None = None) -> None:
+        """`key` names the error for the pages, which say some in the reader's language."""
+        super().__init__(text)
+        self.key = key
 
 
 class UsageFault(WrapdError):

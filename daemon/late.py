@@ -2,9 +2,12 @@
 optional parts."""
 
 import contextlib
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from importlib import import_module
+from typing import Any
 
 
 def late(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
@@ -21,15 +24,26 @@ def late(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
     return find
 
 
-@contextlib.contextmanager
-def without(*libraries: str) -> Iterator[None]:
+def without(*libraries: str) -> AbstractContextManager[None]:
     """Import something as if these optional `libraries` of it were not installed; one that is loaded already stays
     so for all others."""
-    hidden = {name: sys.modules.pop(name) for name in libraries if name in sys.modules}
-    sys.modules.update(dict.fromkeys(libraries))  # type: ignore[arg-type] # None: what import takes for missing
+    return _replacing(sys.modules, dict.fromkeys(libraries))  # None: what import takes for missing
+
+
+def no_public_cas() -> AbstractContextManager[None]:
+    """Import something whose own TLS contexts hold no public CAs: OpenSSL reads them from where two variables
+    say."""
+    return _replacing(os.environ, dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR"), os.devnull))
+
+
+@contextlib.contextmanager
+def _replacing(values: MutableMapping[str, Any], others: Mapping[str, Any]) -> Iterator[None]:
+    """Give `values` these `others` during the block."""
+    before = {name: values[name] for name in others if name in values}
+    values.update(others)
     try:
         yield
     finally:
-        for name in libraries:
-            del sys.modules[name]
-        sys.modules.update(hidden)
+        for name in others:
+            del values[name]
+        values.update(before)

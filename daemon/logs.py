@@ -150,9 +150,9 @@ class _LateLogger:
 
 
 def _structlog() -> Any:
-    """Import structlog without Rich, which is only for tracebacks. wrapd formats these itself, and Rich takes
-    3.5 MiB and a third of the import time."""
-    with without("rich"):
+    """Import structlog without Rich, which is only for tracebacks (wrapd formats these itself, and Rich takes
+    3.5 MiB and a third of the import time), and without greenlet, in whose threads nothing here runs."""
+    with without("rich", "greenlet"):
         import structlog  # noqa: PLC0415
     return structlog
 
@@ -289,7 +289,7 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     renderer: Any = (
         structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
         if output == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, sort_keys=False)
+        else structlog.dev.ConsoleRenderer(colors=_has_colours(stream), pad_event_to=0, sort_keys=False)
     )
     handler = _Handler(stream)
     inner = structlog.stdlib.ProcessorFormatter(
@@ -298,6 +298,10 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     )
     handler.setFormatter(_Finished(inner, journal=journal))
     _install(handler, level)
+
+
+def _has_colours(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def set_up_late(level: Level) -> None:

@@ -6,6 +6,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing
 from daemon.logs import Format, Level
@@ -25,8 +27,7 @@ class HeartbeatSettings:
     interval: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Struct, frozen=True, kw_only=True):
     """Everything a daemon does. Durations are seconds."""
 
     database_url: str
@@ -41,7 +42,7 @@ class Spec:
     notify: NotifySettings
     web: WebSettings | None
     """None: no web server."""
-    discovery: Mapping[ProjectName, DiscoverySettings] = field(default_factory=dict)
+    discovery: Mapping[ProjectName, DiscoverySettings] = {}
     """The projects whose jobs are discovered from the service's list."""
     link_reminder: float = 0.0
     """How long before its last link expires `link_expiring` is sent; 0: never."""
@@ -52,5 +53,5 @@ class Spec:
     heartbeat: HeartbeatSettings | None = None
     log_level: Level = "info"
     log_format: Format = "text"
-    source: Mapping[str, object] = field(default_factory=dict)
+    source: Mapping[str, object] = {}
     """The config as written, without its secrets. For display only."""

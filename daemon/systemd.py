@@ -7,8 +7,9 @@ manager nothing is sent, and a lost message is only logged.
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from daemon import logs
 
@@ -18,8 +19,7 @@ _SEND_TIMEOUT = 1.0
 """Seconds to wait for a manager whose queue is full (it normally drains within microseconds)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notifier:
+class Notifier(Struct, frozen=True, kw_only=True):
     """A connection to the service manager.
 
     `address` is the manager's socket: a path, `@name` for the abstract namespace, or None if there is no manager.

@@ -9,9 +9,10 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from daemon.clock import Clock
 from daemon.errors import WrapdError
@@ -29,8 +30,7 @@ _REMEMBERED = 1000
 """Defects whose last report is remembered. Each is a place in the source, so there are few."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defect:
+class Defect(Struct, frozen=True, kw_only=True):
     """An unexpected exception. `where` is its type and our innermost line that it passed, never its text, which
     may contain parts of an answer."""
 

@@ -19,12 +19,17 @@ from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote, urljoin, urlsplit
 
-import aiohttp
 import httpx
+
+from daemon.late import no_public_cas
+
+# When it is imported, aiohttp makes two contexts with all public CAs, 1.4 MiB. Each session here has its own.
+with no_public_cas():
+    import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
-from daemon.addresses import Connect, Reach, Timeouts, connecting, may_reach
+from daemon.addresses import Connect, Reach, Timeouts, connecting, host_of, may_reach
 from daemon.domain.text import clean
 from daemon.errors import ConfigFault
 from daemon.masks import MASKS
@@ -162,9 +167,9 @@ class Transport:
                     response = await self._inner.handle_async_request(sent)
                     return await self._read(response)
             except TimeoutError:
-                raise TimedOut(f"no whole answer within {self._total:g} s") from None
+                raise TimedOut(f"no whole answer within {self._total:g} s ({host_of(self.base_url)})") from None
             except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-                raise _translated(error) from error
+                raise _translated(error, host_of(self.base_url)) from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -228,7 +233,7 @@ async def fetch(
                 await _check_name(parts.hostname or "", reach, patience=timeouts.connect)
             return await _following_redirects(server, url)
     except TimeoutError:
-        raise TimedOut(f"no whole answer within {timeouts.total:g} s") from None
+        raise TimedOut(f"no whole answer within {timeouts.total:g} s ({host_of(url)})") from None
     except (httpx.InvalidURL, ValueError):
         raise NotSent("the URL cannot be used", Cause.DNS) from None
     finally:
@@ -401,26 +406,28 @@ _NOT_SENT: tuple[tuple[type[Exception], str, Cause], ...] = (
     (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached", Cause.PROXY),
     (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", Cause.DNS),
     (aiohttp.ClientConnectorError, "no connection", Cause.CONNECT),
-    (aiohttp.ConnectionTimeoutError, "no connection in time", Cause.CONNECT),
     (aiohttp.InvalidURL, "the URL cannot be used", Cause.DNS),
 )
 """Subclasses come before their base classes: the first match decides."""
 
 
-def _translated(error: Exception) -> TransportError:
-    """Map an exception to ours by its cause, which says more than the exception itself."""
+def _translated(error: Exception, host: str) -> TransportError:
+    """Map an exception to ours by its cause, which says more than the exception itself. What the layers below say
+    of a connection that was not made names the host, and in one case the whole URL."""
     root = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
     shown = MASKS.cut(str(root), _SHOWN) or type(root).__name__
+    if isinstance(root, aiohttp.ConnectionTimeoutError):
+        return NotSent(f"no connection in time ({host})", Cause.CONNECT)
     for kind, text, cause in _NOT_SENT:
         if isinstance(root, kind):
             return NotSent(f"{text}: {shown}", cause)
     if isinstance(root, TimeoutError):
-        return TimedOut(f"the server went silent: {shown}")
+        return TimedOut(f"the server went silent: {shown} ({host})")
     if isinstance(root, aiohttp.ClientResponseError):
         if any(isinstance(deeper, LineTooLong) for deeper in _causes(root)):
             return TooLarge(f"a header line of the answer is over {_MAX_HEADER} bytes")
-        return Broken(f"not an HTTP answer: {MASKS.cut(root.message, _SHOWN)}")
-    return Broken(f"the connection broke: {shown}")
+        return Broken(f"not an HTTP answer ({host}): {MASKS.cut(root.message, _SHOWN)}")
+    return Broken(f"the connection broke: {shown} ({host})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -270,7 +270,7 @@ def _json_keys() -> Iterator[str]:
     )
     for name in _DOCUMENTS:
         view = re.search(
-            rf'class (?:Listed)?{name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL
+            rf'class (?:Listed)?{name.capitalize()}\(.*?\):\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL
         )
         body = re.search(rf"def json_of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         found = view or body
@@ -284,7 +284,7 @@ def _csv_columns() -> list[str]:
     source = (ROOT / "daemon/views/jobs.py").read_text(encoding="utf-8")
     said: dict[str, str] = {}
     for view, before in (("Job", ""), ("Remaining", "eta.")):
-        body = re.search(rf'class {view}:\n    """.*?"""\n\n(.*?)\n\n', source, re.DOTALL)
+        body = re.search(rf'class {view}\(.*?\):\n    """.*?"""\n\n(.*?)\n\n', source, re.DOTALL)
         assert body is not None, view
         said |= {f"`{before}{key[1:]}": text for key, text in _commented_keys(body[1], r"    (\w+?)_?: ")}
     return table(("column", "value"), [(f"`{title}`", said[f"`{title}`"]) for title in COLUMNS])

@@ -8,13 +8,13 @@ import asyncio
 import io
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
 from PIL import Image
 from playwright.async_api import BrowserContext, Page, async_playwright
 

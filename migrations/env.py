@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from daemon.store.access_tables import METADATA
+from daemon.store.constraints import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,5 +1,6 @@
 """Set-up shared by all tests: a clean environment, and no silent skips where none are allowed."""
 
+import gc
 import logging
 import os
 import signal
@@ -59,7 +60,7 @@ class _QuickDatabases:
     def __init__(self) -> None:
         self.on = True
         self._migrated: bytes | None = None
-        self._run, self._connect = migrate._run, engine._connect
+        self._run, self._ran_apart, self._connect = migrate._run, migrate._ran_apart, engine._connect
         self._first = create_engine("sqlite://", query_cache_size=5000)
         self._first.connect().close()  # that tells the dialect about the driver
 
@@ -73,6 +74,10 @@ class _QuickDatabases:
         else:
             path.write_bytes(self._migrated)
         return True
+
+    def ran_apart(self, path: Path) -> bool:
+        """Replaces the run in a process of its own."""
+        return not self.on and self._ran_apart(path)
 
     def connect(self, path: Path, **how: bool) -> Callable[[], sqlite3.Connection]:
         """Replaces the connect function."""
@@ -95,7 +100,7 @@ class _QuickDatabases:
 
 
 _DATABASES = _QuickDatabases()
-migrate._run = _DATABASES.run
+migrate._run, migrate._ran_apart = _DATABASES.run, _DATABASES.ran_apart
 engine._connect = _DATABASES.connect
 engine.create_engine = _DATABASES.create_engine  # type: ignore[assignment]
 
@@ -108,6 +113,18 @@ def _configure_for_now(**how: Any) -> None:
 
 
 structlog.configure = _configure_for_now
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: a third of the time tests wait, for processes and for answers."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector the thousands of collected tests, through which it would go again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

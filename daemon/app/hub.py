@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.store import ChangeRow, Store
@@ -18,8 +19,7 @@ MOST = 1000
 """Changes that are told one by one. Of more at a time each part looks for itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class News(Struct, frozen=True, kw_only=True):
     """What changed, in the order of commits. `missed`: too much, so what one waits for may be among it."""
 
     rows: Sequence[ChangeRow] = ()

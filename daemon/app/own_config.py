@@ -5,10 +5,11 @@ Changes nothing and notifies no one. Answers contain no secrets.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from daemon import __version__
 from daemon.app.control import Handler

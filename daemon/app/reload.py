@@ -5,10 +5,13 @@ Reloads and checks run one after the other. A config with a fault changes nothin
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from daemon.app.changes import changes
 from daemon.app.scope import Scope
@@ -35,8 +38,7 @@ _MAX_FAULTS = 3
 """Maximum faults in the operators' message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reloaded:
+class Reloaded(Struct, frozen=True, kw_only=True):
     """The result of a reload. `changed`: one line for each difference; `faults`: why the config was refused, each
     with its place; `needs_restart`: keys that take effect only after a restart. Contains no secrets."""
 
@@ -50,8 +52,7 @@ class Reloaded:
         return not self.faults
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigRead:
+class ConfigRead(Struct, frozen=True, kw_only=True):
     """A config that was read, and what a reload would change. No secrets except in `spec`."""
 
     spec: Spec
@@ -62,8 +63,7 @@ class ConfigRead:
     needs_restart: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigRefused:
+class ConfigRefused(Struct, frozen=True, kw_only=True):
     """Why the config cannot be used: as one text, and as separate faults, each with its place. No secrets."""
 
     text: str
@@ -218,7 +218,7 @@ def _usable_web(
     if (running.host, running.port) == (read.host, read.port):
         return read, ()
     try:
-        return replace(read, host=running.host, port=running.port), ("web.listen",)
+        return dataclasses.replace(read, host=running.host, port=running.port), ("web.listen",)
     except ConfigFault:  # it may not listen there without a token
         return running, ("web.listen", "web.token")
 

@@ -5,7 +5,8 @@ step without awaiting, then what is gone is stopped. Parts that hold (part of) a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from daemon.app.runtime import Runtime
 from daemon.domain.jobs import ProjectName
@@ -19,8 +20,7 @@ from daemon.watch.poller import Poller
 from daemon.watch.watcher import Watcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replacement:
+class Replacement(Struct, frozen=True, kw_only=True):
     """Everything another spec needs that could have failed to be created: clients of new projects, and new
     sessions of projects that are reached in another way."""
 
@@ -36,8 +36,7 @@ class Replacement:
             await session.aclose()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Removed:
+class _Removed(Struct, frozen=True, kw_only=True, eq=False):
     """Parts taken out of the scope that have to be stopped; `client` is None if it stays in use."""
 
     poller: Poller

@@ -4,9 +4,10 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from daemon.build.channels import channel, read_templates
 from daemon.build.projects import NO_ID, project_settings, read_ca_file, sdk_keys

@@ -3,10 +3,11 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import assert_never
+
+from msgspec import Struct
 
 from daemon.build.reading import Reading
 from daemon.config import (
@@ -108,8 +109,7 @@ def _auth(auth: Auth, found: SdkCredentials | None, *, place: str, reading: Read
             assert_never(auth)
 
 
-@dataclass(frozen=True, slots=True)
-class AsSecrets:
+class AsSecrets(Struct, frozen=True):
     """Reads the official SDK's credentials by the same rules as all other secrets."""
 
     place: str

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,6 +20,8 @@ from daemon.domain.jobs import ChannelName
 from daemon.errors import Exit, UsageFault
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from daemon.store import Transaction
 
 
@@ -70,7 +71,7 @@ def _list(config: Config, *, as_json: bool) -> None:
     output.table(columns, rows, empty="There is no channel in the config; add a section [channels.NAME].")
 
 
-def _read(transaction: "Transaction", config: Config) -> list[tuple[views.ListedChannel, int, datetime | None]]:
+def _read(transaction: "Transaction", config: Config) -> "list[tuple[views.ListedChannel, int, datetime | None]]":
     """The channels of the config, with the number of alerts not sent yet, and since when it is refused."""
     counts, routing = transaction.deliveries.counts(), config.routing()
     found = []
@@ -85,7 +86,7 @@ def _read(transaction: "Transaction", config: Config) -> list[tuple[views.Listed
 _UNSENT = ("pending", "sending", "held")
 
 
-def _facts(channel: Section) -> views.ChannelFacts:
+def _facts(channel: Section) -> "views.ChannelFacts":
     return views.ChannelFacts(
         timezone=channel.timezone,
         language=channel.language,

@@ -280,7 +280,13 @@ async def _ask(name: str, settings: "object") -> Finding:
     from daemon.domain.jobs import JobId  # noqa: PLC0415
     from daemon.metastudio.budget import Priority  # noqa: PLC0415 - the API client
     from daemon.metastudio.client import ProjectClient  # noqa: PLC0415
-    from daemon.metastudio.errors import ApiError, JobNotFound  # noqa: PLC0415
+    from daemon.metastudio.errors import (  # noqa: PLC0415
+        ApiError,
+        AuthRefused,
+        JobNotFound,
+        ProjectFault,
+        Unavailable,
+    )
     from daemon.metastudio.gate import AuthGates  # noqa: PLC0415
     from daemon.metastudio.kinds import AVATAR  # noqa: PLC0415
     from daemon.metastudio.settings import ProjectSettings  # noqa: PLC0415
@@ -297,7 +303,13 @@ async def _ask(name: str, settings: "object") -> Finding:
     except JobNotFound:
         return Finding("ok", what, f"{settings.api_url} answers and accepts the credentials")
     except ApiError as error:
-        return Finding("fail", what, f"{settings.api_url}: {error}")
+        remedies = {
+            AuthRefused: "check the key, that it belongs to this site, and the clock",
+            ProjectFault: "check region, endpoint and project_id, and that the user may read MetaStudio",
+            Unavailable: "check region or endpoint, the network and its firewall, proxy and ca_file",
+        }
+        remedy = next((text for kind, text in remedies.items() if isinstance(error, kind)), None)
+        return Finding("fail", what, "; ".join(filter(None, (f"{settings.api_url}: {error}", remedy))))
     finally:
         await client.aclose()
     return Finding("ok", what, f"{settings.api_url} answers")
@@ -313,6 +325,6 @@ def _touched(path: Path) -> datetime | None:
 def _stalled(body: bytes) -> str:
     try:
         stalled = json.loads(body).get("stalled")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""
     return f": no progress in {', '.join(map(str, stalled))}" if isinstance(stalled, dict) and stalled else ""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import output
+from daemon.cli import INTERRUPTED, output
 from daemon.cli.choosing import confirmed
 from daemon.cli.numbers import Count, Duration
-from daemon.cli.progress import progress
+from daemon.cli.progress import progress, whole_parts
 from daemon.cli.session import CLOCK, agreed, config_of, daemon_runs, existing_database, opened, who
 from daemon.cli.text import about, count, stamp
 from daemon.domain.actions import Action
-from daemon.errors import AlreadyRunning, DatabaseFault, UsageFault
+from daemon.errors import AlreadyRunning, DatabaseFault, Exit, UsageFault
 
 if TYPE_CHECKING:
     from daemon.store.restore import Restored
@@ -118,7 +118,7 @@ def restore(ctx: click.Context, file: Path, yes: bool) -> None:
     if not yes and not agreed(f"replace {path} by {file}", "What it holds now is kept in another file."):
         output.line("nothing was changed")
         return
-    with progress("Copying") as step:
+    with progress("Restoring") as step:
         done = restore(config.database.url, file, at=CLOCK.now(), step=step)
     for line in _told(done):
         output.line(line)
@@ -161,7 +161,7 @@ def _told(done: "Restored") -> Iterator[str]:
 )
 @click.option("--yes", is_flag=True, help="Delete without asking; required without a terminal.")
 @click.pass_context
-def prune(ctx: click.Context, older_than: float | None, yes: bool) -> None:
+def prune(ctx: click.Context, older_than: float | None, yes: bool) -> int:
     """Delete old records now: alerts that were sent or canceled, ended jobs with all that belongs to them, and
     records of actions, mutes and shares that are over. What is unsent, dead or tracked stays however old it is.
     The daemon may run, and does this itself after retention.keep.
@@ -180,13 +180,18 @@ def prune(ctx: click.Context, older_than: float | None, yes: bool) -> None:
         after = f"They are older than {about(keep)}, and cannot be restored"
         if not confirmed(total, "record", doing="delete up to", yes=yes, more=after):
             output.line("nothing was deleted")
-            return
-        with progress("Deleting") as step:
-            while deleted := store.write_now(lambda tx: tx.retention.prune(before=before)):
+            return int(Exit.OK)
+        with progress("Deleting") as step, whole_parts() as stopped:
+            while not stopped() and (deleted := store.write_now(lambda tx: tx.retention.prune(before=before))):
                 done += deleted
                 if step is not None:
                     step(done, max(done, total))
+            interrupted = stopped()
         if done:
             said = {"before": stamp(before)}
             store.write_now(lambda tx: tx.actions.note(Action.PRUNE, who=by, at=now, count=done, details=said))
+    if interrupted:
+        output.hint(f"Interrupted. {count(done, 'record')} deleted so far.")
+        return INTERRUPTED
     output.line(f"{count(done, 'record')} deleted" if done else f"nothing is older than {about(keep)}")
+    return int(Exit.OK)

@@ -9,7 +9,7 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
-from daemon.cli.filters import Since, Word, require_event
+from daemon.cli.filters import Word, require_event, since_option
 from daemon.cli.notices import no_daemon
 from daemon.cli.numbers import Count
 from daemon.cli.outbox import cancel, resend, retry, revive
@@ -54,12 +54,7 @@ _WAITING = frozenset({"pending", "sending", "held"})
 @click.option("--job", metavar="JOB_ID", help="Only alerts about this job.")
 @click.option("--batch", type=Word(), metavar="WORD", help="Only alerts about jobs of this batch or its end.")
 @click.option("--tag", type=Word(), metavar="WORD", help="Only alerts about jobs with this tag.")
-@click.option(
-    "--since",
-    type=Since(),
-    metavar="TIME",
-    help='Only alerts written since: "30m", "2h", "3d" ago, or a date and time.',
-)
+@since_option("Only alerts written")
 @click.option(
     "--search",
     metavar="TEXT",
@@ -199,23 +194,24 @@ def _document(listed: ListedDelivery) -> dict[str, object]:
 
 def _story(listed: ListedDelivery, now: datetime) -> Iterator[str]:
     row = listed.row
-    yield click.style(f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}", bold=True)
+    head = f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}"
+    yield click.style(output.hanging("", head, indent=2), bold=True)
     named = f"{clean(listed.name)}, " if listed.name and listed.job_id else ""
     about = f"{named}job {listed.job_id}" if listed.job_id else "no job"
     project = f" of project {clean(row.project)}" if row.project else ""
     yield output.hanging("  of       ", about + project)
-    yield f"  written  {moment(row.created_at)} ({ago(row.created_at, now)})"
+    yield output.hanging("  written  ", f"{moment(row.created_at)} ({ago(row.created_at, now)})")
     if row.sent_at is not None:
-        yield f"  sent     {moment(row.sent_at)} ({ago(row.sent_at, now)})"
+        yield output.hanging("  sent     ", f"{moment(row.sent_at)} ({ago(row.sent_at, now)})")
     elif str(row.status) in {"pending", "held"}:
-        yield f"  due      {moment(row.due_at)} ({ago(row.due_at, now)})"
+        yield output.hanging("  due      ", f"{moment(row.due_at)} ({ago(row.due_at, now)})")
     if listed.why is not None:
         yield output.hanging("  why      ", clean(listed.why))
     if (original := views.resent_from(row)) is not None:
-        yield f"  again    #{original} sent again on request"
+        yield output.hanging("  again    ", f"#{original} sent again on request")
     if row.possible_repeat:
         which = "the last one" if row.sent_at is not None else "the next one"
-        yield f"  An earlier message may have arrived: {which} says so."
+        yield output.hanging("  ", f"An earlier message may have arrived: {which} says so.")
     yield ""
     yield click.style("Tries", bold=True)
     if not listed.tries:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.numbers import Factor
+from daemon.cli.numbers import Count, Factor
 from daemon.cli.session import CLOCK, collect, has_terminal, who
 from daemon.cli.sim import Address
 from daemon.config.values import Listen
@@ -29,6 +29,7 @@ from daemon.errors import Exit
 
 if TYPE_CHECKING:  # slow to import
     from daemon.app.run import Daemon
+    from daemon.metastudio.settings import ProjectSettings
     from daemon.sim import Simulator
     from daemon.store import Transaction, TransitionRow
 
@@ -84,7 +85,7 @@ SCENES = (
 
 
 @click.command("demo")
-@click.option("--jobs", type=click.IntRange(1, 500), default=len(SCENES), show_default=True, help="Video count.")
+@click.option("--jobs", type=Count(most=500), default=len(SCENES), show_default=True, help="Video count.")
 @click.option("--speed", type=Factor(), default=20.0, show_default=True, help="A multiple of real time.")
 @click.option("--seed", default=1, show_default=True, help="Varies the lengths; the same seed repeats the demo.")
 @click.option("--exit-when-done", is_flag=True, help="Exit after the last alert instead of waiting for Ctrl-C.")
@@ -156,7 +157,6 @@ class Demo:
         from daemon.app.run import Daemon  # noqa: PLC0415
         from daemon.domain.planning import Rails, Strategy  # noqa: PLC0415
         from daemon.domain.routing import Route, routing  # noqa: PLC0415
-        from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
         from daemon.notify import NotifySettings  # noqa: PLC0415
         from daemon.notify.outbox import ChannelPlan  # noqa: PLC0415
         from daemon.notify.transport import ChannelSettings, open_channel  # noqa: PLC0415
@@ -164,19 +164,11 @@ class Demo:
         from daemon.watch.settings import PollingPlan  # noqa: PLC0415
         from daemon.web import WebSettings  # noqa: PLC0415
 
-        keys = sim.settings
         # One message for each alert, as long as people can read along.
         plain = ChannelPlan(digest_above=_MANY, digest_window=5.0)
-        project = ProjectSettings(
-            name=_PROJECT,
-            endpoint=sim.url,
-            project_id=keys.project_id,
-            rate=_RATE,
-            auth=AkSk(access_key=keys.access_key, secret_key=keys.secret_key),
-        )
         spec = Spec(
             database_url=f"sqlite:///{self.folder / 'wrapd.db'}",
-            projects=(project,),
+            projects=(_project(sim),),
             max_in_flight={_PROJECT: 16},
             # Production is unrealistically fast here, so durations learned from real jobs would not apply.
             polling=PollingPlan(
@@ -256,6 +248,20 @@ class Demo:
         for (job_id, event), number in missing.items():
             click.echo(f"  missing: {event} of {job_id}" + (f" ({number} times)" if number > 1 else ""))
         return Exit.FAILED if missing else Exit.OK
+
+
+def _project(sim: "Simulator") -> "ProjectSettings":
+    """Where the jobs are."""
+    from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
+
+    keys = sim.settings
+    return ProjectSettings(
+        name=_PROJECT,
+        endpoint=sim.url,
+        project_id=keys.project_id,
+        rate=_RATE,
+        auth=AkSk(access_key=keys.access_key, secret_key=keys.secret_key),
+    )
 
 
 def expected_alerts(truth: list[dict[str, Any]]) -> Counter[tuple[str, str]]:

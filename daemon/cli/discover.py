@@ -189,8 +189,8 @@ def _wait(store: "Store", row: int, pid: int) -> "DiscoveryRow":
         if CLOCK.monotonic() >= until:
             raise NotDone(
                 f"the daemon (pid {pid}) was not done within {about(PATIENCE)} but continues; `wrapd jobs` shows "
-                "what it adds. If nothing is added, see its log; if it was started before this project was in the "
-                "config, restart it"
+                "what it adds. If nothing is added, `wrapd doctor --online` says whether MetaStudio answers; if "
+                "the daemon was started before this project was in the config, restart it"
             )
         time.sleep(_CHECK_EVERY)
 

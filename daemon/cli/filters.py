@@ -13,6 +13,8 @@ from daemon.config.values import seconds, shown, suggestion
 from daemon.domain.events import Event
 from daemon.errors import UnknownName
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 class Word(click.ParamType[str]):
     """A text to compare with stored text. Bytes that the locale cannot decode are replaced and match nothing."""
@@ -50,14 +52,18 @@ class Since(click.ParamType[datetime]):
         return found
 
 
+def since_option(what: str, *, default: str = "") -> Callable[[F], F]:
+    """The option `--since`, by what it selects; `default` says what applies without it."""
+    often = '"30m", "2h", "3d" ago, or a date and time.'
+    help_ = f"{what} since: {often}" + (f" [default: {default}]" if default else "")
+    return click.option("--since", type=Since(), metavar="TIME", help=help_)
+
+
 def require_event(name: str | None) -> None:
     """Raise UnknownName unless there is such an event: a mistyped name is an error."""
     events = [each.value for each in Event]
     if name is not None and name not in events:
         raise UnknownName(f"no event is called {shown(name)}; {suggestion(name, events)}")
-
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class AlertFit(TypedDict):
@@ -80,12 +86,7 @@ def alert_filters(command: F) -> F:
         click.option("--job", metavar="JOB_ID", help="Those about this job."),
         click.option("--batch", type=Word(), metavar="WORD", help="Those about jobs of this batch or its end."),
         click.option("--tag", type=Word(), metavar="WORD", help="Those about jobs with this tag."),
-        click.option(
-            "--since",
-            type=Since(),
-            metavar="TIME",
-            help='Those written since: "30m", "2h", "3d" ago, or a date and time.',
-        ),
+        since_option("Those written"),
         click.option("--yes", is_flag=True, help="Do not ask; required for several without a terminal."),
         click.option("--expect", type=Count(), metavar="N", help="As --yes, but only if exactly N alerts match."),
     )

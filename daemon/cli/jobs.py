@@ -7,7 +7,7 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
-from daemon.cli.filters import Since, Word
+from daemon.cli.filters import Word, since_option
 from daemon.cli.notices import Notices, name_of
 from daemon.cli.outlook import Outlooks
 from daemon.cli.output import Column
@@ -41,12 +41,7 @@ SORTS = ("newest", "oldest", "changed")
 )
 @click.option("--tag", type=Word(), metavar="WORD", help="Only jobs with this tag.")
 @click.option("--batch", type=Word(), metavar="WORD", help="Only jobs of this batch.")
-@click.option(
-    "--since",
-    type=Since(),
-    metavar="TIME",
-    help='Only jobs whose state has changed since: "30m", "2h", "3d" ago, or a date and time.',
-)
+@since_option("Only jobs whose state has changed")
 @click.option(
     "--search",
     metavar="TEXT",

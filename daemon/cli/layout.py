@@ -7,9 +7,14 @@ from itertools import pairwise, takewhile
 
 SHORT = 8
 """Characters shown of an id, if they identify it."""
+_COMMAND = re.compile(r"`(?:wrapd|systemctl) [^`\n]{1,48}`")
+_JOINED = "\x1f"
+"""Stands for a space within a command: no clean text contains it."""
 _EMOJI = "[\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?"
 _PIECES = re.compile(rf"\x1b\[[0-9;]*m|{_EMOJI}(?:\u200d{_EMOJI})+|.", re.DOTALL)
 """A colour sequence, a joined emoji sequence, or a single character."""
+_ROOM = 12
+"""Cells that text which hangs gets at least, however narrow the terminal is."""
 _WITHOUT_CELL = frozenset({"Mn", "Me", "Cf"})
 _OPENING = frozenset({"Ps", "Pi"})
 """Categories of characters that do not end a line."""
@@ -34,12 +39,15 @@ def shortened(ids: Sequence[str]) -> list[str]:
 
 def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
     """`text` in lines of at most `room` cells (the first: `first`). Lines break at spaces or between wide
-    characters. A word longer than a line is not broken, because it may be a URL.
+    characters. A word longer than a line is not broken, because it may be a URL, nor is a command that fits.
 
     >>> wrapped("数字人《视频》。 https://h/v", 8)
     ['数字人', '《视', '频》。', 'https://h/v']
+    >>> wrapped("none yet; `wrapd db upgrade` creates it", 20)
+    ['none yet;', '`wrapd db upgrade`', 'creates it']
     """
     lines: list[str] = []
+    text = _COMMAND.sub(lambda found: found[0].replace(" ", _JOINED if cells(found[0]) <= room else " "), text)
     while cells(text) > (fits := room if lines or first is None else first):
         end = _fitting_in(text, fits)
         at = next((i for i in range(end, 0, -1) if _may_break(text, i)), None)
@@ -48,7 +56,24 @@ def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
             break
         lines.append(text[:at].rstrip())
         text = text[at:].lstrip()
-    return [*lines, text]
+    return [line.replace(_JOINED, " ") for line in (*lines, text)]
+
+
+def hung(begin: str, text: str, columns: int, *, indent: int) -> list[str]:
+    """`begin` and `text` in lines of `columns` cells, the next lines indented by `indent` cells, or by less if a
+    word needs the room. Only what cannot be broken and is longer than a line exceeds it.
+
+    >>> hung("  job  ", "0001f0c9-3d1e of main", 16, indent=7)
+    ['  job', '   0001f0c9-3d1e', '   of main']
+    """
+    pieces = [cells(each) for each in wrapped(text, 1)]
+    widest = max((each for each in pieces if each <= columns), default=0)
+    behind = max(0, min(indent, columns - max(widest, min(_ROOM, columns))))
+    first = columns - cells(begin)
+    if first < pieces[0] <= columns - behind:
+        return [begin.rstrip(), *(f"{' ' * behind}{each}" for each in wrapped(text, columns - behind))]
+    begun, *rest = wrapped(text, columns - behind, first=first)
+    return [begin + begun, *(f"{' ' * behind}{each}" for each in rest)]
 
 
 def _may_break(text: str, at: int) -> bool:

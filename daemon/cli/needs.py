@@ -8,7 +8,7 @@ import click
 
 from daemon import views
 from daemon.cli import output
-from daemon.cli.filters import Since
+from daemon.cli.filters import since_option
 from daemon.cli.numbers import Count
 from daemon.cli.outlook import learned
 from daemon.cli.output import Column
@@ -28,12 +28,7 @@ SHOWN = 20
 
 
 @click.command("needs")
-@click.option(
-    "--since",
-    type=Since(),
-    metavar="TIME",
-    help='Failed, lost and expired jobs since: "2h", "3d" ago, or a date and time. [default: 1d]',
-)
+@since_option("Failed, lost and expired jobs", default="1d")
 @click.option("--limit", type=Count(), default=SHOWN, metavar="N", help="At most this many. [default: 20]")
 @zone_option
 @json_option

@@ -1,6 +1,7 @@
 """Option types for numbers, durations and times, within bounds that every later part can handle."""
 
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +15,17 @@ LARGEST = 2**63 - 1
 
 
 class Count(click.IntRange):
-    """A whole number from 1. Numbers beyond SQLite's range become the largest one."""
+    """A whole number from 1 to `most`. Without that, numbers beyond SQLite's range become its largest one."""
 
-    def __init__(self) -> None:
-        super().__init__(min=1)
+    def __init__(self, *, most: int | None = None) -> None:
+        super().__init__(min=1, max=most)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        return min(int(super().convert(value, param, ctx)), LARGEST)
+        try:
+            return min(int(super().convert(value, param, ctx)), LARGEST)
+        except click.BadParameter:
+            end = "" if self.max is None else f" to {self.max:g}"
+            self.fail(f"{value!r} is not a whole number from 1{end}; write one such as 20", param, ctx)
 
 
 class Factor(click.FloatRange):
@@ -30,9 +35,11 @@ class Factor(click.FloatRange):
         super().__init__(min=0, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
+        number = math.nan
+        with suppress(click.BadParameter):
+            number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number; write one greater than 0, such as 20", param, ctx)
+            self.fail(f"{value!r} is not a finite number greater than 0; write one such as 20", param, ctx)
         return number
 
 

@@ -8,7 +8,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.choosing import confirmed
-from daemon.cli.filters import AlertFit, Since, Word, alert_filters, require_event
+from daemon.cli.filters import AlertFit, Word, alert_filters, require_event, since_option
 from daemon.cli.numbers import Count
 from daemon.cli.session import CLOCK, config_of, jobs_of, one_id, one_job, opened, who
 from daemon.cli.text import count
@@ -158,12 +158,7 @@ def _matching(
 @click.command("revive", epilog=_NUMBER, short_help="Restore canceled alerts.")
 @_ids
 @click.option("--channel", metavar="NAME", help="All canceled alerts of this channel.")
-@click.option(
-    "--since",
-    type=Since(),
-    metavar="TIME",
-    help='All alerts canceled since: "30m", "2h", "3d" ago, or a date and time. [default: 1d with --channel]',
-)
+@since_option("All alerts canceled", default="1d with --channel")
 @zone_option
 @click.pass_context
 def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since: datetime | None) -> None:
@@ -195,12 +190,7 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
 @click.option("--job", metavar="JOB_ID", help="All alerts sent about this job.")
 @click.option("--batch", type=Word(), metavar="WORD", help="All alerts sent about this batch and its jobs.")
 @click.option("--project", type=Word(), metavar="NAME", help="Of this project; required if several have the job.")
-@click.option(
-    "--since",
-    type=Since(),
-    metavar="TIME",
-    help='All alerts sent since: "30m", "2h", "3d" ago, or a date and time.',
-)
+@since_option("All alerts sent")
 @click.option("--from", "origin", metavar="NAME", help="With these options: only alerts sent to this channel.")
 @click.option("--channel", metavar="NAME", help="Send them to this channel instead, each event once.")
 @zone_option

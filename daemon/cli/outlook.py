@@ -58,7 +58,8 @@ class Outlooks:
             return BatchOutlook(at=self._now)
         if self._durations is None:
             self._durations = learned(transaction)
-        return last_of(self._durations, transaction.batches.unended(row.project, row.batch), now=self._now)
+        [unended] = transaction.batches.unended([(row.project, row.batch)], now=self._now).values()
+        return last_of(self._durations, unended, now=self._now)
 
 
 def why_orphaned(row: "JobRow", config: Config) -> str | None:

@@ -7,7 +7,6 @@ A terminal gets colours and output fitted to its width; anything else gets plain
 import json
 import os
 import re
-import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +15,8 @@ from typing import TextIO
 
 import click
 
-from daemon.cli.layout import cells, cut, shortened, wrapped
-from daemon.cli.session import is_terminal
+from daemon.cli.layout import cells, cut, hung, shortened, wrapped
+from daemon.cli.session import columns_of, is_screen, is_terminal
 from daemon.cli.text import clean
 
 COLOURS = {
@@ -47,9 +46,9 @@ _BEYOND = re.compile(r"[^\n -~]")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _GAP = 2
 _LEAST = 6
-"""Columns are not narrowed below this many cells."""
-_ROOM = 20
-"""Minimum width of wrapped text in cells, however narrow the terminal is."""
+"""Columns are not narrowed below this many cells, as long as the table then fits."""
+_LAST = 3
+"""Nor ever below this."""
 
 Facts = dict[str, object]
 """One object of `--json`. docs/cli.md is generated from the comments next to the keys. Keys may be added, but not
@@ -148,9 +147,9 @@ def hint(text: str) -> None:
 
 def fit(text: str, stream: TextIO) -> str:
     """`text`; for a terminal with its lines broken at spaces to fit it."""
-    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+    if not is_screen(stream):
         return text
-    columns = shutil.get_terminal_size().columns
+    columns = columns_of(stream)
     return "\n".join(part for each in text.split("\n") for part in wrapped(each, columns))
 
 
@@ -175,9 +174,7 @@ def hanging(begin: str, text: str, *, indent: int | None = None) -> str:
     """`begin` and `text`; on a terminal wrapped, with continuation lines indented like the text or by `indent`."""
     if not is_terminal():
         return begin + text
-    columns, behind = shutil.get_terminal_size().columns, cells(begin) if indent is None else indent
-    lines = wrapped(text, max(_ROOM, columns - behind), first=max(_ROOM, columns - cells(begin)))
-    return begin + f"\n{' ' * behind}".join(lines)
+    return "\n".join(hung(begin, text, columns_of(sys.stdout), indent=cells(begin) if indent is None else indent))
 
 
 def coloured(word: str) -> str:
@@ -205,7 +202,7 @@ def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], 
     if is_terminal():
         rows = [[clean(cell) for cell in row] for page in pages for row in page]
         if rows:
-            for text in fitted(columns, rows, room=shutil.get_terminal_size().columns):
+            for text in fitted(columns, rows, room=columns_of(sys.stdout)):
                 click.echo(text)
         else:
             click.echo(hanging("", empty))
@@ -233,7 +230,8 @@ def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: in
     """The lines of a table of clean texts that fits a terminal of `room` columns, titles first."""
     across, taken = _across(columns, rows)
     shown, widths = fitting(across, [max(map(cells, each)) for each in zip(*taken, strict=True)], room=room)
-    yield _row([styled(across[i].title, "bold") for i in shown], widths)
+    titles = (cut(across[i].title, width) for i, width in zip(shown, widths, strict=True))
+    yield _row([styled(each, "bold") for each in titles], widths)
     for row, taken_row in zip(rows, taken[1:], strict=True):
         texts = [cut(taken_row[i], width) for i, width in zip(shown, widths, strict=True)]
         styles = [COLOURS.get(taken_row[i].split(" ")[0], "") if across[i].coloured else "" for i in shown]
@@ -262,7 +260,7 @@ def _across(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[l
 def fitting(columns: Sequence[Column], natural: Sequence[int], *, room: int) -> tuple[list[int], list[int]]:
     """The indexes of the columns that fit into `room` cells, and their widths; `natural` are their full widths.
     Once all giving columns are at their minimum and no spare ones are left, the others are narrowed too, widest
-    first."""
+    first, and in the end all."""
     shown = list(range(len(columns)))
     least = [
         min(width, column.least) if column.gives else width for column, width in zip(columns, natural, strict=True)
@@ -276,7 +274,8 @@ def fitting(columns: Sequence[Column], natural: Sequence[int], *, room: int) -> 
         shown.remove(spare.pop())
     widths = list(natural)
     gives = [i for i in shown if columns[i].gives]
-    for able, floors in ((gives, least), (gives, [_LEAST] * len(widths)), (shown, [_LEAST] * len(widths))):
+    usual, last = [_LEAST] * len(widths), [_LAST] * len(widths)
+    for able, floors in ((gives, least), (gives, usual), (shown, usual), (shown, last)):
         while over(widths) > 0 and (wider := [i for i in able if widths[i] > floors[i]]):
             widths[max(wider, key=lambda i: widths[i])] -= 1
     return shown, [widths[i] for i in shown]

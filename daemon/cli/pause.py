@@ -1,14 +1,13 @@
-"""`wrapd pause` and `wrapd resume`: whether a project is asked at all."""
+"""`wrapd pause`: ask nothing about a project until `resume`."""
 
 import click
 
 from daemon.cli import output
 from daemon.cli.session import CLOCK, config_of, opened, who
-from daemon.cli.text import about, moment
+from daemon.cli.text import moment
 from daemon.cli.zone import zone_option
-from daemon.config.values import shown
 from daemon.domain.jobs import ProjectName
-from daemon.errors import UnknownName, UsageFault
+from daemon.errors import UsageFault
 
 
 @click.command("pause")
@@ -38,22 +37,3 @@ def command(ctx: click.Context, project: str, comment: str | None) -> None:
         output.line(f"{project}: paused; `wrapd resume {project}` ends it")
     else:
         output.line(f"{project}: paused since {moment(found.at)} by {found.who} (unchanged)")
-
-
-@click.command("resume")
-@click.argument("project", metavar="PROJECT")
-@click.pass_context
-def resume(ctx: click.Context, project: str) -> None:
-    """Ask a paused project again: first about the jobs that are due and those whose callbacks came meanwhile."""
-    config = config_of(ctx)
-    from daemon import commands  # noqa: PLC0415 - SQLAlchemy
-
-    name, at = ProjectName(project), CLOCK.now()
-    with opened(config) as store:
-        ended = store.write_now(lambda tx: commands.resume(tx, name, who=who(), at=at))
-    if ended is not None:
-        output.line(f"{project}: resumed after {about((at - ended.at).total_seconds())}")
-    elif project in config.projects:
-        output.line(f"{project}: was not paused")
-    else:
-        raise UnknownName(f"no project is called {shown(project)}, and none of that name is paused")

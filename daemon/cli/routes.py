@@ -184,7 +184,7 @@ def _of_job(config: Config, job: str, named: Event | None, described: Subject) -
     if batch is None and named is Event.BATCH_FINISHED:
         raise UsageFault(f"{job_id} belongs to no batch; choose another event or leave out the job id")
     found = [
-        batch if event is Event.BATCH_FINISHED else _about(row, event)
+        batch if event is Event.BATCH_FINISHED else row.subject(event)
         for event in (JOB_EVENTS if named is None else (named,))
     ]
     return [subject for subject in found if subject is not None]
@@ -250,17 +250,6 @@ def why(step: RouteStep, subject: Subject, *, stopped_by: int | None) -> str:
     }[step.mismatch]
     said = f"this job has {clean(has)}" if has else "this job has none"
     return f"does not match: it takes only {_NOUNS[step.mismatch]} {clean(wanted)}; {said}"
-
-
-def _about(row: "JobRow", event: Event) -> Subject:
-    return Subject(
-        event=event,
-        project=row.project,
-        kind=row.kind,
-        tags=row.tags,
-        batch=row.batch,
-        label=row.label,
-    )
 
 
 def _lines(found: Explained, routing: Routing) -> Iterator[str]:

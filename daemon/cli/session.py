@@ -9,12 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from daemon.cli.layout import wrapped
 from daemon.cli.numbers import Count
 from daemon.cli.text import clean
 from daemon.clock import SystemClock
@@ -132,7 +133,10 @@ def one_id(given: str, command: str) -> JobId:
     """The id given to `command`, which takes only one. Raises UsageFault."""
     if given == "-":
         raise UsageFault(f"`{command}` takes one job id, not a list; `wrapd jobs` lists all")
-    return job_ids([given])[0]
+    try:
+        return parse_job_id(given)
+    except ValueError as error:
+        raise UsageFault(str(error)) from None
 
 
 def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
@@ -186,7 +190,10 @@ def agreed(doing: str, more: str = "") -> bool:
     standard input is not a terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageFault(f"this would {doing}; add --yes to confirm")
-    return click.confirm(clean(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}"), err=True)
+    question = clean(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}")
+    if is_screen(sys.stderr):  # with room for the answer
+        question = "\n".join(wrapped(question, columns_of(sys.stderr) - len(" [y/N]: y")))
+    return click.confirm(question, err=True)
 
 
 def existing_database(config: Config) -> Path:
@@ -233,4 +240,18 @@ def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def is_terminal() -> bool:
     """Whether the output goes to a terminal."""
-    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stdout is not None and is_screen(sys.stdout)
+
+
+def is_screen(stream: TextIO) -> bool:
+    """Whether the stream goes to a terminal that understands control sequences."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def columns_of(stream: TextIO) -> int:
+    """The width of the terminal of `stream` in cells, unless COLUMNS says otherwise; of other streams 80."""
+    size = os.terminal_size((80, 24))
+    with suppress(OSError, ValueError):
+        size = os.get_terminal_size(stream.fileno())
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) else size.columns or 80

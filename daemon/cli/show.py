@@ -117,17 +117,18 @@ def _document(story: Story) -> dict[str, object]:
 
 def _lines(story: Story, now: datetime) -> Iterator[str]:
     row = story.job
-    yield click.style(clean(name_of(row) or row.job_id), bold=True)
+    yield click.style(output.hanging("", clean(name_of(row) or row.job_id)), bold=True)
     for name, value in _facts(story, now):
         yield output.fact(name, value)
     yield ""
     yield click.style("Changes of state", bold=True)
     if not story.transitions:
-        yield "  none yet: the service has not answered for this job"
+        yield output.hanging("  ", "none yet: the service has not answered for this job")
     for move in story.transitions:
         reported = f"  (reported {moment(move.reported_at)})" if move.reported_at else ""
         before = clean(move.before) if move.before else "(first answer)"
-        yield f"  {moment(move.observed_at)}  {before} -> {coloured(move.after)}{reported}"
+        changed = f"{before} -> {coloured(move.after)}{reported}"
+        yield output.hanging("  ", f"{moment(move.observed_at)}  {changed}", indent=6)
     yield ""
     yield click.style("Alerts", bold=True)
     if not story.deliveries:
@@ -138,7 +139,7 @@ def _lines(story: Story, now: datetime) -> Iterator[str]:
         yield ""
         yield click.style("Actions", bold=True)
     for action in story.actions:
-        yield output.hanging("  ", f"{moment(action.at)}  {action.what} by {clean(action.who)}")
+        yield output.hanging("  ", f"{moment(action.at)}  {action.what} by {clean(action.who)}", indent=6)
 
 
 def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
@@ -222,7 +223,8 @@ def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]", why: str | None) ->
     again = "" if original is None else f", #{original} sent again on request"
     repeat = ", perhaps sent twice" if row.possible_repeat else ""
     sent = f" {moment(row.sent_at)}" if row.sent_at else ""
-    yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}{again}"
+    status = f"{coloured(row.status)}{sent}{repeat}{again}"
+    yield output.hanging("  ", f"#{row.id} {row.event} to {clean(row.channel)}: {status}", indent=6)
     if why is not None:
         yield output.hanging(" " * 6, clean(why))
     if len(tries) > 1 or (tries and (row.sent_at is None or tries[0].shared > 1)):

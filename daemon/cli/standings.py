@@ -69,7 +69,7 @@ def situation(
     return views.Situation(
         standing=tx.queue.standing(rows, now=now),
         now=now,
-        moment=stamp if as_json else moment,
+        telling=views.Telling(moment=stamp if as_json else moment),
         channels=config.channels,
         running=running,
     )

@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from daemon import views
 from daemon.cli import output
@@ -23,6 +24,7 @@ from daemon.metastudio.kinds import KINDS
 
 if TYPE_CHECKING:
     from daemon.commands import Done, JobEntry
+    from daemon.commands.entries import RequestFault
     from daemon.watch.wishes import Wish
 
 _LONGEST_LIST = 64 * 2**20
@@ -192,18 +194,10 @@ def _wanted(
             found.append(JobEntry(project=default, job_id=job_id))
     for data in lists:
         found += read_list(data, projects, faults, default=default)
-    listed = faults.listed()
-    if (
-        listed
-        and default is None
-        and all(fault.place.endswith(", project") or not fault.place for fault in listed)
-    ):
-        project_of(config, None)  # raises: the only fault is that the project is not given
-    if listed:
-        lines = [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in listed]
-        raise UsageFault(
-            "nothing was changed:" + (f" {lines[0]}" if len(lines) == 1 else "\n  ".join(["", *lines]))
-        )
+    if listed := faults.listed():
+        if default is None and all(fault.place.endswith(", project") or not fault.place for fault in listed):
+            project_of(config, None)  # raises: the only fault is that the project is not given
+        raise _refusal(listed)
     if not found:
         raise UsageFault("no job ids; give some, or `-` to read them from standard input")
     return [
@@ -216,6 +210,12 @@ def _wanted(
         )
         for each in found
     ]
+
+
+def _refusal(faults: "Sequence[RequestFault]") -> UsageFault:
+    """What is wrong with the jobs, one fault a line."""
+    lines = [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in faults]
+    return UsageFault("nothing was changed:" + (f" {lines[0]}" if len(lines) == 1 else "\n  ".join(["", *lines])))
 
 
 def _contents(name: str) -> bytes:

@@ -18,8 +18,9 @@ from daemon.cli.session import CLOCK, daemon_runs, job_ids, one_job
 from daemon.config import Config
 from daemon.config.values import shown
 from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.production import Unended, elapsed_of
 from daemon.errors import UnknownName
-from daemon.views.outlooks import BatchOutlook, Outlook, last_of, outlook
+from daemon.views.outlooks import BatchOutlook, Outlook, key_of, last_of, outlook
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.domain.durations import Durations
@@ -87,7 +88,8 @@ class DatabaseJobs:
         begun = CLOCK.monotonic()
         if self._last is None or begun >= self._last_until:
             running = [row for row in self._rows.values() if self._views[row.id].outcome == views.JobEnd.RUNNING]
-            self._last = last_of(self._laws(), running, now=now)
+            jobs = (Unended(key_of(row), row.expected_length, elapsed_of(row, now)) for row in running)
+            self._last = last_of(self._laws(), jobs, now=now)
             self._last_until = begun + _BAND_SHARE * (CLOCK.monotonic() - begun)
         return self._last
 

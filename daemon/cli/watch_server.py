@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -92,7 +92,7 @@ class ServerApi:
                 found = json.loads(answer.read(_MOST_BYTES))
             except (OSError, HTTPException) as error:
                 raise ServerUnreachable(f"{self._base}: the answer broke off: {_reason(error)}") from error
-            except ValueError:
+            except (ValueError, RecursionError):
                 found = None
         if not isinstance(found, dict):
             raise ServerRefused(f"{self._base}{path} answers with no JSON object; is it wrapd's address?")
@@ -305,13 +305,7 @@ class ServerJobs:
 
     def _key(self, job_id: str) -> Key:
         """The only job with this id or id prefix."""
-        items = self._api.get("/api/v1/jobs", q=job_id, project=self._which.project, limit=str(_PAGE)).get("items")
-        named = [
-            (str(each.get("project")), str(each.get("job_id"))) for each in items or () if isinstance(each, dict)
-        ]
-        found = [key for key in named if key[1] == job_id]
-        if not found and len(job_id) >= SHORTEST:
-            found = [key for key in named if key[1].startswith(job_id)]
+        found = self._with_id(job_id) or self._beginning_with(job_id)
         if not found:
             raise UnknownName(f"the server has no job {job_id}")
         if len(found) > 1:
@@ -319,18 +313,38 @@ class ServerJobs:
             raise UsageFault(f"several jobs fit {job_id}; give more of the id, or --project:{listed}")
         return found[0]
 
+    def _with_id(self, job_id: str) -> list[Key]:
+        """The job with this id in each project that has one."""
+        projects = [self._which.project]
+        if projects == [None]:
+            projects = [each.get("project") for each in _items(self._api.get("/api/v1/projects"))]
+        found = []
+        for project in projects:
+            key = str(project), job_id
+            with suppress(UnknownName):
+                self._one(key)
+                found.append(key)
+        return found
+
+    def _beginning_with(self, job_id: str) -> list[Key]:
+        """Those whose id begins so; the one with this id may be of a project that the server no longer has."""
+        listed = self._listed(q=job_id, project=self._which.project)
+        named = [(str(each.get("project")), str(each.get("job_id"))) for each in listed]
+        exact = [key for key in named if key[1] == job_id]
+        if exact or len(job_id) < SHORTEST:
+            return exact
+        return [key for key in named if key[1].startswith(job_id)]
+
     def _pages(self) -> Iterator[Mapping[str, Any]]:
-        which, cursor = self._which, None
+        which = self._which
+        tracking = "active" if which.everything else None
+        return self._listed(batch=which.batch, tag=which.tag, project=which.project, tracking=tracking)
+
+    def _listed(self, **filters: str | None) -> Iterator[Mapping[str, Any]]:
+        """The jobs on all pages of a list. A page examines some jobs only, so it may be empty and not the last."""
+        cursor = None
         while True:
-            page = self._api.get(
-                "/api/v1/jobs",
-                batch=which.batch,
-                tag=which.tag,
-                project=which.project,
-                tracking="active" if which.everything else None,
-                limit=str(_PAGE),
-                cursor=cursor,
-            )
+            page = self._api.get("/api/v1/jobs", **filters, limit=str(_PAGE), cursor=cursor)
             yield from _items(page)
             cursor = page.get("next")
             if not isinstance(cursor, str):
@@ -380,7 +394,7 @@ def _eta(job: Mapping[str, Any], now: datetime) -> Eta | None:
     passed = (now - job["read_at"]).total_seconds()
     try:
         low, median, high = (float(given[f"{name}_seconds"]) - passed for name in ("low", "median", "high"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return Eta(low=max(0.0, low), median=median, high=high) if median > 0 else None
 
@@ -408,7 +422,7 @@ def _named(which: Followable) -> str:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -425,6 +439,6 @@ def _detail(error: urllib.error.HTTPError) -> str:
     try:
         said = json.loads(error.read(65536))
         text = said.get("detail") or said.get("error")
-    except (OSError, HTTPException, ValueError, AttributeError):
+    except (OSError, HTTPException, ValueError, AttributeError, RecursionError):
         return ""
     return f": {clean(MASKS.apply(str(text)))[:_SHOWN]}" if text else ""

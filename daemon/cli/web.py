@@ -6,7 +6,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.addresses import pages_address
-from daemon.cli.session import CLOCK, config_of, opened, who
+from daemon.cli.session import CLOCK, config_of, daemon_runs, opened, who
 from daemon.domain.sessions import RANDOM_BYTES
 from daemon.domain.tokens import ApiScope
 
@@ -35,3 +35,5 @@ def login(ctx: click.Context, scope: str) -> None:
     with opened(config) as store:
         secret = store.write_now(lambda tx: make_login(tx, name, ApiScope(scope), random=random, at=CLOCK.now()))
     output.line(f"{url}/login?once={secret}")
+    if not daemon_runs(config):
+        output.hint("No daemon uses this database: the address works once `wrapd run` is started.")

@@ -5,8 +5,9 @@ despite mutes.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from daemon.commands.noting import MOST_NAMED, note_deliveries, note_jobs
 from daemon.domain.actions import Action, Actor
@@ -25,8 +26,7 @@ _INSTEAD = {
 _SOON = "it is not sent yet; wrapd will send it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revived:
+class Revived(Struct, frozen=True, kw_only=True):
     """The number of alerts that are pending again, and of those not restored because they were canceled
     earlier."""
 
@@ -34,8 +34,7 @@ class Revived:
     older: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentFilter:
+class SentFilter(Struct, frozen=True, kw_only=True):
     """Selects sent alerts by every criterion given: a job (row id), a batch and its jobs, a project, a start time,
     a channel."""
 
@@ -125,7 +124,9 @@ def resendable(tx: Transaction, wanted: Sequence[int] | SentFilter) -> list[Deli
         rows = sorted(require(tx, wanted), key=lambda row: row.id)
         _require_sent(rows)
     if len(rows) > MOST_RESENT:
-        raise UsageFault(f"nothing was changed: more than {MOST_RESENT} alerts match; narrow the selection")
+        raise UsageFault(
+            f"nothing was changed: more than {MOST_RESENT} alerts match; narrow the selection", key="too_many"
+        )
     return rows
 
 
@@ -144,7 +145,8 @@ def resend(
     if gone:
         raise UnknownName(
             f"nothing was changed: the config no longer has channel {', '.join(gone)}; use --channel NAME to send "
-            "to another"
+            "to another",
+            key="no_channel",
         )
     count = tx.again.resend(rows, to=to, at=at)
     details = None if to is None else {"to": to}
@@ -175,7 +177,8 @@ def require(tx: Transaction, ids: Sequence[int]) -> list[DeliveryRow]:
     unknown = [str(each) for each, row in found.items() if row is None]
     if unknown:
         raise UnknownName(
-            f"nothing was changed: there is no delivery {', '.join(unknown)}; `wrapd deliveries` lists all"
+            f"nothing was changed: there is no delivery {', '.join(unknown)}; `wrapd deliveries` lists all",
+            key="no_alert",
         )
     return [row for row in found.values() if row is not None]
 
@@ -188,4 +191,4 @@ def _require_sent(rows: Sequence[DeliveryRow]) -> None:
     ]
     if faults:
         listed = f" {faults[0]}" if len(faults) == 1 else "".join(f"\n  {fault}" for fault in faults)
-        raise UsageFault(f"nothing was changed:{listed}")
+        raise UsageFault(f"nothing was changed:{listed}", key="unsent")

@@ -3,8 +3,9 @@ written does not change, but each message shows them as they are when it is sent
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from daemon.commands.entries import RequestFaults
 from daemon.commands.noting import note_jobs
@@ -15,8 +16,7 @@ from daemon.domain.text import MAX_TAGS, label, note, word, words
 from daemon.store import JobRow, TrackRequest, TrackRule, Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class Described(Struct, frozen=True, kw_only=True):
     """A job's label, tags and note now, and whether they were changed."""
 
     project: ProjectName
@@ -121,8 +121,7 @@ def set_note(
 _ONLY_KNOWN = TrackRule(add=False, again=frozenset())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobChange:
+class JobChange(Struct, frozen=True, kw_only=True):
     """What is changed; None means that it stays. An empty label or note removes it; `tags` replace all."""
 
     label: str | None = None

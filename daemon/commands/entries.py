@@ -5,12 +5,12 @@ place and remedy; beyond a maximum they are only counted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TypeVar
 
+from msgspec import Struct
+
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
-from daemon.domain.text import MAX_WORD, clean, label, word, words
+from daemon.domain.text import MAX_WORD, clean, closest, label, word, words
 from daemon.metastudio.kinds import KINDS
 
 T = TypeVar("T")
@@ -21,8 +21,7 @@ MOST_FAULTS = 50
 """Maximum number of faults described individually."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobEntry:
+class JobEntry(Struct, frozen=True, kw_only=True):
     """A job to be tracked. None means not given."""
 
     project: ProjectName
@@ -33,8 +32,7 @@ class JobEntry:
     batch: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFault:
+class RequestFault(Struct, frozen=True, kw_only=True):
     """What is wrong at a place, and how to fix it."""
 
     place: str
@@ -160,8 +158,8 @@ def _text(value: object) -> str:
 
 
 def _suggestion(wrong: str, right: Sequence[str]) -> str:
-    near = get_close_matches(wrong[:MAX_WORD], right, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(right)}"
+    near = closest(wrong[:MAX_WORD], right)
+    return f"did you mean {near!r}?" if near else f"choose one of {', '.join(right)}"
 
 
 def _shown(value: str) -> str:

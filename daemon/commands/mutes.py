@@ -1,8 +1,9 @@
 """Mutes alerts for a while, and ends mutes. Asks nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from daemon.domain.actions import Action, Actor
 from daemon.domain.jobs import ProjectName
@@ -12,8 +13,7 @@ from daemon.errors import UnknownName, UsageFault
 from daemon.store import Ended, MuteRow, Transaction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MuteWish:
+class MuteWish(Struct, frozen=True, kw_only=True):
     """What to mute: the id of a job, or the name of a batch, tag or channel, in `project` or (None) in any; for
     how long; why; and what becomes of its alerts `then`. Raises UsageFault."""
 
@@ -28,10 +28,13 @@ class MuteWish:
         if not LEAST_MUTE <= self.lasts <= MOST_MUTE:
             raise UsageFault("nothing was muted: a mute lasts at least 1 minute (1m) and at most 30 days (30d)")
         if not self.said:
-            raise UsageFault("nothing was muted: the comment has no visible character; say why, for the others")
+            raise UsageFault(
+                "nothing was muted: the comment has no visible character; say why, for the others", key="mute_why"
+            )
         if len(self.said) > MOST_COMMENT:
             raise UsageFault(
-                f"nothing was muted: the comment has {len(self.said)} characters; write at most {MOST_COMMENT}"
+                f"nothing was muted: the comment has {len(self.said)} characters; write at most {MOST_COMMENT}",
+                key="mute_long",
             )
 
     @property

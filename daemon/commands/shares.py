@@ -34,9 +34,9 @@ def share_batch(
     if not LEAST_SHARE <= lasts <= MOST_SHARE:
         raise UsageFault("nothing was shared: a share lasts at least 1 minute and at most 90 days")
     if tx.batches.get(project, batch) is None:
-        raise UnknownName("no job of the project belongs to such a batch")
+        raise UnknownName("no job of the project belongs to such a batch", key="no_batch")
     if len(tx.shares.open(project, batch, now=at)) >= MOST_OPEN:
-        raise UsageFault(f"nothing was shared: {MOST_OPEN} shares of the batch are open; revoke one")
+        raise UsageFault(f"nothing was shared: {MOST_OPEN} shares of the batch are open; revoke one", key="shares")
     secret = new_secret(random)
     share = tx.shares.add(project, batch, secret_digest(secret), by=who, at=at, expires_at=at + lasts)
     tx.actions.note(
@@ -54,7 +54,7 @@ def revoke_share(tx: Transaction, number: int, *, who: Actor, at: datetime) -> B
     """Revoke a share. Raises UnknownName if there is none that is not revoked."""
     share = tx.shares.get(number)
     if share is None or not tx.shares.revoke(number, at=at):
-        raise UnknownName(f"nothing was changed: there is no share {number} that is not revoked")
+        raise UnknownName(f"nothing was changed: no share {number} is in use; `wrapd share list` lists all")
     tx.actions.note(
         Action.UNSHARE,
         who=who,

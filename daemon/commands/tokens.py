@@ -50,7 +50,9 @@ def revoke_token(tx: Transaction, wanted: str, *, who: Actor, at: datetime) -> l
     tokens = tx.tokens.named(wanted) if found is None else [found]
     revoked = [each for each in tokens if tx.tokens.revoke(each.id, at=at)]
     if not revoked:
-        raise UnknownName(f"nothing was changed: no token {wanted} is in use; `wrapd tokens list` lists all")
+        raise UnknownName(
+            f"nothing was changed: no token {wanted} is in use; `wrapd tokens list` lists all", key="token_over"
+        )
     for each in revoked:
         tx.actions.note(Action.REVOKE_TOKEN, who=who, at=at, subject=each.name)
     return revoked

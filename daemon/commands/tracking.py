@@ -6,8 +6,10 @@ given up, but not one that a user stopped. Everything happens in the given trans
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.commands.entries import JobEntry
 from daemon.commands.noting import note_jobs
@@ -27,8 +29,7 @@ _RETRACK = TrackRule(again=_USUAL | {Tracking.FINISHED})
 _ONLY_NEW = TrackRule(again=frozenset(), change=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """The result of tracking one job."""
 
     project: ProjectName
@@ -165,8 +166,7 @@ def called_back(
     return tracked.result if tracked.tracking is Tracking.ACTIVE else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
+class Stopped(Struct, frozen=True, kw_only=True):
     """The result of untracking one job; `tracking` is its value before."""
 
     project: ProjectName

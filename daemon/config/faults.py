@@ -1,6 +1,6 @@
 """Config faults, and those of single values, each with its place and remedy.
 
-`cross_checks` reports those between keys and sections. Never shows the value of a key that holds a secret.
+`checking` reports those between keys and sections. Never shows the value of a key that holds a secret.
 """
 
 import re

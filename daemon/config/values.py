@@ -3,7 +3,6 @@
 Knows nothing of files, sections. Messages may show the value: do not use these for secrets.
 """
 
-import difflib
 import ipaddress
 import re
 import zoneinfo
@@ -16,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.states import State
-from daemon.domain.text import MAX_WORD
+from daemon.domain.text import MAX_WORD, closest
 from daemon.masks import MASKS
 from daemon.regions import REGIONS
 
@@ -76,8 +75,8 @@ def shown(value: object) -> str:
 def nearest(wrong: str, right: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The element of `right` closest to `wrong`, or None. `cutoff` is the required similarity, 1 for equal."""
     by_folded = {name.lower().replace("-", "_"): name for name in right}
-    found = difflib.get_close_matches(wrong.lower().replace("-", "_"), by_folded, n=1, cutoff=cutoff)
-    return by_folded[found[0]] if found else None
+    found = closest(wrong.lower().replace("-", "_"), by_folded, cutoff=cutoff)
+    return None if found is None else by_folded[found]
 
 
 def suggestion(wrong: str, right: Iterable[str]) -> str:

@@ -12,12 +12,13 @@ another queue would be wrong by as much as the queues differ. So a batch with a 
 no band, only a bound: even if those jobs all began now, only 1 of 10 such batches would end within `soonest`.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import log
 
-from daemon.domain.durations import ClassKey, Durations, Eta, eta
+from daemon.domain.durations import ETA_FROM, Durations, Eta
+from daemon.domain.production import Unended
 from daemon.domain.survival import Law
 
 _LOW, _MEDIAN, _HIGH = 0.1, 0.5, 0.9
@@ -28,18 +29,8 @@ _ROUNDS = 100
 _LEAST = 1e-300
 """Replaces 0 in logarithms."""
 
-_Running = Counter[tuple[Law, float]]
-"""Jobs in production by law and elapsed seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unended:
-    """A job that has not ended. `length` is its seconds of speech, `elapsed` its seconds in production; None if it
-    is not in production or its start is unknown."""
-
-    key: ClassKey
-    length: float | None
-    elapsed: float | None
+_Known = Mapping[tuple[Law, float], int]
+"""Numbers of jobs by law and elapsed seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,17 +48,15 @@ class LastEnd:
 
 def last_end(durations: Durations, jobs: Iterable[Unended]) -> LastEnd:
     """Estimate when the last of `jobs` ends. 50,000 different jobs take about 2 s."""
-    running: _Running = Counter()
-    waiting: _Running = Counter()
+    known: defaultdict[tuple[Law, float], int] = defaultdict(int)
     unknown = not_begun = 0
-    for job in jobs:
-        not_begun += job.elapsed is None
-        if eta(durations, job.key, job.length, job.elapsed or 0.0) is None:
-            unknown += job.elapsed is not None
-            continue
-        begun = running if job.elapsed is not None else waiting
-        begun[durations.law(job.key, job.length), job.elapsed or 0.0] += 1
-    known = running + waiting
+    for key, length, elapsed in jobs:
+        law = None if durations.finished(key) < ETA_FROM else durations.law(key, length)
+        if law is not None and law.remaining(elapsed or 0.0, _HIGH) is not None:  # else it has no ETA of its own
+            known[law, elapsed or 0.0] += 1
+        elif elapsed is not None:
+            unknown += 1
+        not_begun += elapsed is None
     if not known:
         return LastEnd(eta=None, soonest=None, not_begun=not_begun, unknown=unknown)
     soonest = _all_ended(known, _LOW)
@@ -77,7 +66,7 @@ def last_end(durations: Durations, jobs: Iterable[Unended]) -> LastEnd:
     return LastEnd(eta=band, soonest=soonest, not_begun=not_begun, unknown=unknown)
 
 
-def _all_ended(running: _Running, share: float) -> float:
+def _all_ended(known: _Known, share: float) -> float:
     """Seconds within which all have ended with the chance `share`.
 
     Over time log(-log(chance)) falls almost linearly, as it does in the limit for the maximum of many variables,
@@ -87,12 +76,12 @@ def _all_ended(running: _Running, share: float) -> float:
 
     def above(seconds: float) -> float:
         missing = -sum(
-            count * log(max(law.ended(elapsed, seconds), _LEAST)) for (law, elapsed), count in running.items()
+            count * log(max(law.ended(elapsed, seconds), _LEAST)) for (law, elapsed), count in known.items()
         )
         return log(max(missing, _LEAST)) - goal
 
     # All jobs end no sooner than the slowest one.
-    low = high = max(law.remaining(elapsed, share) or 0.0 for law, elapsed in running)
+    low = high = max(law.remaining(elapsed, share) or 0.0 for law, elapsed in known)
     at_low = at_high = above(low)
     if at_low < _EXACT:
         return low

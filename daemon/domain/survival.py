@@ -72,15 +72,15 @@ class Law:
         # A(t - elapsed) = price, multiplied by S(elapsed), is S(elapsed) * t + J(t) = goal. The left side grows
         # with t, so bisection finds the piece and Newton steps solve within it.
         goal = now * (price + elapsed) + left[i + 1] + (now - survival[i + 1]) / hazard
-        low, high = i + 1, last + 1  # the first edge at or after the solution
+        if edges[i + 1] * now + left[i + 1] >= goal:  # nearly always: a gap is short, and a piece is not
+            return _within(1.0, hazard, price)
+        low, high = i + 2, last + 1  # the first edge at or after the solution
         while low < high:
             middle = (low + high) >> 1
             if edges[middle] * now + left[middle] < goal:
                 low = middle + 1
             else:
                 high = middle
-        if low == i + 1:
-            return _within(1.0, hazard, price)
         low -= 1
         start = edges[low]
         unpaid = (goal - start * now - left[low]) / now

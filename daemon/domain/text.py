@@ -5,7 +5,7 @@ controls and lone surrogates.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
 MAX_LABEL = 200
@@ -19,6 +19,9 @@ MAX_NOTE = 500
 _READ = 8
 """Input beyond this multiple of the maximum is not read: invisible characters leave room for some excess."""
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"})
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and a symbol without ink."""
 _SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 
 
@@ -33,9 +36,32 @@ def clean(text: str) -> str:
     return "".join(_fit(char) for char in text)
 
 
+def closest(wrong: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of the `known` words that was probably meant by a wrong one, or None. `cutoff` is the required
+    similarity, 1 for equal.
+
+    >>> closest("chanels", ["projects", "channels"])
+    'channels'
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
+
+    return next(iter(get_close_matches(wrong, list(known), n=1, cutoff=cutoff)), None)
+
+
 def label(text: str) -> str:
-    """Return `text` as a label: clean, trimmed, at most `MAX_LABEL` characters."""
-    return clean(text[: MAX_LABEL * _READ]).strip()[:MAX_LABEL].rstrip()
+    """Return `text` as a label: clean, trimmed, at most `MAX_LABEL` characters; empty if none can be seen."""
+    shown = clean(text[: MAX_LABEL * _READ]).strip()[:MAX_LABEL].rstrip()
+    return shown if is_visible(shown) else ""
+
+
+def is_visible(text: str) -> bool:
+    """Return whether any character of `text` can be seen by itself. A name of which none can is no name: there
+    would be nothing to read or to click.
+
+    >>> [is_visible(text) for text in ("视", "", " \u3000", "\u200b\u2060", "\u3164\ufe0f", "a\u200d")]
+    [True, False, False, False, False, True]
+    """
+    return any(char not in _BLANK and unicodedata.category(char) not in _UNSEEN for char in text)
 
 
 def note(text: str) -> str:
@@ -51,8 +77,9 @@ def word(text: str) -> str:
     """Return `text` as a clean tag or batch name. Raises ValueError unless 1 to `MAX_WORD` characters are
     visible."""
     shown = clean(text).strip() if len(text) <= MAX_WORD * _READ else text
-    if not 1 <= len(shown) <= MAX_WORD:
-        raise ValueError(f"it must have 1 to {MAX_WORD} visible characters, not {len(shown)}")
+    visible = len(shown) if len(shown) > MAX_WORD or is_visible(shown) else 0
+    if not 1 <= visible <= MAX_WORD:
+        raise ValueError(f"it must have 1 to {MAX_WORD} visible characters, not {visible}")
     return shown
 
 
@@ -71,7 +98,11 @@ def stamp(at: datetime | None) -> str | None:
     >>> stamp(datetime(2022, 12, 17, 1, 44, 17, tzinfo=UTC))
     '2022-12-17T01:44:17.000Z'
     """
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if at is None:
+        return None
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return f"{at.isoformat('T', 'milliseconds')[:-6]}Z"  # some hundred in a list
 
 
 def folded(text: str) -> str:

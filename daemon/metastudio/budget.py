@@ -34,8 +34,9 @@ _HALVED_AT_MOST = 1.0
 """Minimum seconds between halvings: requests in flight together are refused together."""
 _CLIMB = 60.0
 """Seconds without a 429 until the full rate is restored."""
-_EARLY, _EARLY_AT_MOST = 5, 0.5
-"""Permits, and seconds, by which an urgent permit may come before it is due: a few ends at once need not wait."""
+_EARLY = 1.0
+"""Seconds by which an urgent permit may come before it is due: ends at once need not wait while a second's permits
+last."""
 _SHORTEST_NAP = 0.0001
 """Shortest sleep in seconds."""
 _USAGE_OVER = 10
@@ -86,10 +87,9 @@ class Budget:
     While floor(rate) + 1 requests may have arrived within the last second, no permit is given. For any closed
     second at the service, all its requests were counted when the last one of them was permitted.
 
-    An urgent permit comes up to `_EARLY` permits before the spacing has it due, and the next ones that much
-    later: the second rule holds the bound, with one request less. Not after a 429, nor while requests of an
-    earlier process may count: that may have taken its permits early, so the second permit after a restart comes
-    as much later.
+    An urgent permit comes up to `_EARLY` seconds before the spacing has it due, and the next ones that much
+    later: the second rule holds the bound, with one request less. Not after a 429. An earlier process may have
+    taken its permits early, so the second permit after a restart waits until its requests no longer count.
 
     `after_restart` waits until requests of a previous process, which may just have been killed, cannot count
     together with new ones. A 429 (`throttled`) halves the rate, which then recovers. `take` waits with `sleep`.
@@ -114,7 +114,6 @@ class Budget:
             self._due = self._born + min(_SECOND, 1 / rate + self._slack) + _RESTART_JITTER
         self._alone_from = self._born + _SECOND + _RESTART_JITTER if after_restart else -math.inf
         """When requests of a previous process no longer count."""
-        self._debt = self._early if after_restart else 0.0
         self._recent: deque[Permit] = deque()
         self._exchanges = 0
         self._fastest = math.inf
@@ -137,6 +136,12 @@ class Budget:
     def next_at(self, priority: Priority = Priority.NEWS) -> float:
         """When the next permit is available, in monotonic seconds; in the past if it is available now."""
         return self._free_at(self._clock.monotonic(), priority)
+
+    def spare(self, now: float) -> int:
+        """How many urgent permits can be taken at once at `now` (monotonic seconds)."""
+        if now < self._free_at(now, Priority.URGENT):
+            return 0
+        return max(1, self._early_most - len(self._arrived(now))) if self._may_be_early(now) else 1
 
     def try_take(self, now: float, priority: Priority = Priority.NEWS) -> Permit | None:
         """A permit at `now` (monotonic seconds); None if it is too early or another request goes first."""
@@ -220,11 +225,12 @@ class Budget:
         self.rate, self._low = rate, min(rate, self._low)
         self._slack = 0.5 * (math.floor(rate) + 1 - rate) / rate
         self._most = math.floor(rate) + 1
-        self._early = min(_EARLY_AT_MOST, _EARLY / rate)
+        self._early_most = max(1, self._most - 1)
 
     def _grant(self, now: float, priority: Priority) -> Permit:
-        self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now) + self._debt
-        self._debt = 0.0
+        self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now)
+        if now < self._alone_from:
+            self._due = max(self._due, self._alone_from)
         second = math.floor(now)
         if not self._used or self._used[-1][0] != second:
             self._used.append((second, Counter()))
@@ -238,22 +244,29 @@ class Budget:
 
     def _free_at(self, now: float, priority: Priority) -> float:
         due = self._due
-        if priority < Priority.NEWS and now >= self._alone_from and self.current_rate(now) == self.rate:
-            due = min(due, max(due - self._early, self._room_at(now, max(1, self._most - 1))))
+        if priority < Priority.NEWS and self._may_be_early(now):
+            due = min(due, max(due - _EARLY, self._room_at(now, self._early_most)))
         return max(due, self._floor, self._room_at(now, self._most))
+
+    def _may_be_early(self, now: float) -> bool:
+        return now >= self._alone_from and self.current_rate(now) == self.rate
 
     def _room_at(self, now: float, most: int) -> float:
         """When no more than `most` requests arrive within a second with a further one, in monotonic seconds."""
-        recent, begin = self._recent, now - _SECOND
-        while recent and recent[0].arrived_by < begin:
-            recent.popleft()
-        if len(recent) < most:
+        if len(self._recent) < most:
             return -math.inf
-        arrived = [permit.arrived_by for permit in recent if permit.arrived_by >= begin]
+        arrived = self._arrived(now)
         over = len(arrived) - most
         if over < 0:
             return -math.inf
         return heapq.nsmallest(over + 1, arrived)[-1] + _SECOND
+
+    def _arrived(self, now: float) -> list[float]:
+        """Latest arrivals of the requests that may count together with one that is sent `now`."""
+        recent, begin = self._recent, now - _SECOND
+        while recent and recent[0].arrived_by < begin:
+            recent.popleft()
+        return [permit.arrived_by for permit in recent if permit.arrived_by >= begin]
 
     def _first_waiting(self) -> float:
         """The priority of the next waiting caller; +inf if there is none."""

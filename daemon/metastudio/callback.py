@@ -13,9 +13,10 @@ import hmac
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from daemon.domain.jobs import JobId, parse_job_id
 
@@ -30,8 +31,7 @@ _BASE64_DIGEST = re.compile(r"[A-Za-z0-9+/_-]{43}=?", re.ASCII)
 _MAX_QUERY = 2048
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callback:
+class Callback(Struct, frozen=True, kw_only=True):
     """A callback's body. `result` is SUCCEED or FAILED, verbatim, or None if absent."""
 
     job_id: JobId

@@ -3,11 +3,11 @@
 Owns the names and places of the keys. Never stores or displays their values. Source: the official SDK's providers.
 """
 
-import configparser
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from daemon.errors import ConfigFault
 from daemon.metastudio.settings import AkSk
@@ -20,8 +20,7 @@ CREDENTIALS_FILE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 _SECTION = "basic"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SdkCredentials:
+class SdkCredentials(Struct, frozen=True, kw_only=True):
     """A key pair and related settings from the same source. `source` names it in messages."""
 
     keys: AkSk
@@ -72,6 +71,8 @@ def sdk_credentials(environ: Mapping[str, str], home: Path, read: Reader) -> Sdk
 
 def read_credentials_file(path: Path, read: Reader) -> SdkCredentials:
     """Read the section `basic` of an SDK credentials file (INI). Raises ConfigFault."""
+    import configparser  # noqa: PLC0415 - for this file only
+
     parser = configparser.ConfigParser(interpolation=None)  # a key may hold a %
     try:
         parser.read_string(read.file(path))

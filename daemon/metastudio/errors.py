@@ -9,11 +9,12 @@ the gateway's public list.
 import json
 import random
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from daemon.logs import MASKS
 from daemon.transport import Answer, Cause, NotSent, TooLarge, TransportError
@@ -112,8 +113,7 @@ class Refused(ApiError):
     """The service refuses this request and would refuse it again. Says nothing about the job's state."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorBody:
+class ErrorBody(Struct, frozen=True, kw_only=True):
     """The body of an error answer (API document, tables 7 and 29 to 32; the gateway adds `request_id`)."""
 
     is_json: bool = False

@@ -4,8 +4,9 @@ Owns their bodies and the parsing of answers; `session` sends them. Source: IAM'
 """
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from daemon.metastudio.auth import FetchedToken, canonical_query
 from daemon.metastudio.errors import ProjectFault, Unavailable, http_date
@@ -21,8 +22,7 @@ _LONGEST_LIFE = 86400.0
 """Documented maximum lifetime of a token in seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenScope:
+class TokenScope(Struct, frozen=True, kw_only=True):
     """The project that a token is valid for, by its id or else by its region's name."""
 
     project_id: str | None

@@ -4,11 +4,10 @@ Owns their differences: a kind that needs more gets a new field here, not a clas
 contents of answers: the API document and, where it is silent, the official SDK.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(Struct, frozen=True, kw_only=True):
     """How to query one kind of task and read its answers.
 
     `segment` is the part of the path between the project and the job id. `job_type` is the API's name, if it has

@@ -4,12 +4,12 @@ Owns the wire format of the query; `wire_list` reads answers and the client send
 list operation's page and the official SDK's request class; tests compare with the SDK's requests.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
 from daemon.domain.jobs import JobId, Observation
 from daemon.metastudio.kinds import Kind
@@ -19,8 +19,7 @@ MAX_LIMIT = 100
 """Maximum number of entries in one answer. The limit is always sent, because the service's default is 10."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery:
+class ListQuery(Struct, frozen=True, kw_only=True):
     """A page of a project's videos that match all filters; empty ones and None do not filter.
 
     `states` are the API's names. `job_ids` are at most 100 ids from `parse_job_id`. Without `created_since` the
@@ -81,8 +80,7 @@ class Summary(msgspec.Struct, gc=False, eq=False):
         return f"Summary({self.job_id!r}, {self.state!r}, reported_at={self.reported_at!r})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Struct, frozen=True, kw_only=True):
     """A page of the list, in the service's order.
 
     `count`: total number of matching jobs, if the service gives it. `server_time`: the service's clock (UTC) when

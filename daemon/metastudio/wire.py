@@ -12,8 +12,9 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from daemon.domain.jobs import Asset, Observation
+from daemon.domain.jobs import Asset, JobId, Observation
 from daemon.domain.states import read_state
+from daemon.domain.text import is_visible
 from daemon.masks import MASKS
 
 _MILLIS_FROM = 100_000_000_000
@@ -62,7 +63,7 @@ class PolledTask(msgspec.Struct, gc=False):
     """
 
     state: str
-    job_id: str | None = None
+    job_id: JobId | None = None
     start_time: str | None = None
     end_time: str | None = None
     duration: float | None = None
@@ -308,6 +309,11 @@ def _truncated(text: str | None, most: int) -> str | None:
     return text if text is None or len(text) <= most else MASKS.cut(text, most) or None
 
 
+def _name(text: str | None) -> str | None:
+    """Truncate an overlong name, and drop one of which nothing can be seen."""
+    return _truncated(text, MOST_NAME) if text is not None and is_visible(text) else None
+
+
 def _dropped(text: str | None, most: int) -> str | None:
     """Drop an overlong text that would be useless if truncated."""
     return text if text is not None and len(text) <= most else None
@@ -317,7 +323,7 @@ def _model(task: PolledTask) -> Asset:
     if task.name is None and task.model_cover_url is None:
         return _NO_ASSET
     return Asset(
-        asset_name=_truncated(read_text(task.name), MOST_NAME),
+        asset_name=_name(read_text(task.name)),
         cover_url=_dropped(read_text(task.model_cover_url), MOST_URL),
     )
 
@@ -325,7 +331,7 @@ def _model(task: PolledTask) -> Asset:
 def _asset(asset: PolledAsset) -> Asset:
     return Asset(
         asset_id=_dropped(read_text(asset.asset_id), MOST_CODE),
-        asset_name=_truncated(read_text(asset.asset_name), MOST_NAME),
+        asset_name=_name(read_text(asset.asset_name)),
         cover_url=_dropped(read_text(asset.cover_url), MOST_URL),
         preview_url=_dropped(read_text(asset.preview_video_url), MOST_URL),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.domain.jobs import PLAIN_ID, JobId
+from daemon.domain.jobs import PLAIN_ID
 from daemon.domain.states import read_state
 from daemon.metastudio.kinds import kind_named
 from daemon.metastudio.listing import Listed, Summary
@@ -83,7 +83,7 @@ def _summaries(tasks: Iterable[ListedTask], latest: datetime | None) -> tuple[li
         reported = _epoch(task.lastupdate_time)
         if reported is not None and reported > bound:
             reported = task.lastupdate_time = None
-        entries.append(Summary(JobId(job_id), state, reported, kind_named(task.job_type), task))
+        entries.append(Summary(job_id, state, reported, kind_named(task.job_type), task))
     return entries, skipped
 
 

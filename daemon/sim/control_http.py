@@ -190,7 +190,7 @@ def _object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Misuse(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise Misuse("the body is not a JSON object")

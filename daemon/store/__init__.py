@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from daemon.late import late
 
 if TYPE_CHECKING:
-    from daemon.store.batches import BATCH_SETTLE
+    from daemon.store.active import NO_GROUP, ActivePage, parts_of
+    from daemon.store.batches import BATCH_SETTLE, Batch
     from daemon.store.changes import ChangeRow, JobNews
     from daemon.store.day_sums import DaySum, Total
     from daemon.store.discoveries import Discoveries
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         DeliveryStatus,
         DiscoveryRow,
         FinishedRow,
+        JobName,
         JobRow,
         Known,
         Labelled,
@@ -72,12 +74,13 @@ if TYPE_CHECKING:
     )
     from daemon.store.store import Store, Transaction
     from daemon.store.tables import MOST_PICTURE
-    from daemon.store.watch_row import ActivePage, OrdinaryRow, WatchRow
+    from daemon.store.watch_row import WatchRow
 else:
     __getattr__ = late(
         __name__,
         {
-            "batches": "BATCH_SETTLE",
+            "active": "NO_GROUP ActivePage parts_of",
+            "batches": "BATCH_SETTLE Batch",
             "changes": "ChangeRow JobNews",
             "day_sums": "DaySum Total",
             "discoveries": "Discoveries",
@@ -102,13 +105,12 @@ else:
             "retention": "Retention",
             "rows": (
                 "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
-                "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
-                "Known Labelled LinkRow MuteRow Outcome PauseRow PictureRow Recorded Refusal Standing Status "
-                "TrackOutcome "
-                "TrackRequest TrackResult TrackRule TransitionRow WriterHealth to_stamp"
+                "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobName "
+                "JobRow Known Labelled LinkRow MuteRow Outcome PauseRow PictureRow Recorded Refusal Standing "
+                "Status TrackOutcome TrackRequest TrackResult TrackRule TransitionRow WriterHealth to_stamp"
             ),
             "store": "Store Transaction",
             "tables": "MOST_PICTURE",
-            "watch_row": "ActivePage OrdinaryRow WatchRow",
+            "watch_row": "WatchRow",
         },
     )

@@ -2,14 +2,10 @@
 secret only the SHA-256 is kept. Contains no queries.
 """
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Table, Text
 
-from daemon.store.columns import ROW_ID, Moment, within
+from daemon.store.columns import ROW_ID, Moment
 from daemon.store.tables import METADATA
-
-__all__ = ["LOGINS", "METADATA", "SESSIONS", "SHARES", "TOKENS"]
-
-_SCOPES = "scope IN ('read', 'write', 'admin')"
 
 TOKENS = Table(
     "tokens",
@@ -23,12 +19,6 @@ TOKENS = Table(
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
     Column("used_at", Moment),
-    CheckConstraint(_SCOPES, name="scope_value"),
-    within("id", 16),
-    within("name", 64),
-    within("digest", 64),
-    within("created_by", 128),
-    Index("tokens_name", "name"),
 )
 
 SESSIONS = Table(
@@ -44,15 +34,6 @@ SESSIONS = Table(
     Column("seen_at", Moment, nullable=False),  # to the minute
     Column("until", Moment, nullable=False),  # its latest end
     Column("ended_at", Moment),
-    UniqueConstraint("digest", name="sessions_digest"),
-    CheckConstraint(_SCOPES, name="scope_value"),
-    CheckConstraint("token IS NULL OR proof IS NULL", name="token_or_proof"),
-    within("id", 16),
-    within("digest", 64),
-    within("name", 128),
-    within("proof", 64),
-    Index("sessions_token", "token"),
-    Index("sessions_age", "until"),
 )
 
 LOGINS = Table(
@@ -62,9 +43,6 @@ LOGINS = Table(
     Column("name", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("expires_at", Moment, nullable=False),
-    CheckConstraint(_SCOPES, name="scope_value"),
-    within("digest", 64),
-    within("name", 128),
 )
 
 # Who has the secret of one sees the names, states and covers of a batch.
@@ -80,12 +58,5 @@ SHARES = Table(
     Column("expires_at", Moment, nullable=False),
     Column("revoked_at", Moment),
     Column("used_at", Moment),  # to the minute
-    UniqueConstraint("digest", name="shares_digest"),
-    within("digest", 64),
-    within("project", 128),
-    within("batch", 64),
-    within("created_by", 128),
-    Index("shares_batch", "batch", "project"),
-    Index("shares_age", "expires_at"),
     sqlite_autoincrement=True,
 )

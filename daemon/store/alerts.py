@@ -6,11 +6,12 @@ claiming and judging deliveries belong to other modules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -97,8 +98,7 @@ _CANCEL = update(DELIVERIES).where(_ROW).values(status=plain(DeliveryStatus.CANC
 _RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_D.due_at.type))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
+class Alert(Struct, frozen=True, kw_only=True):
     """A delivery to be written, at most once for each `key` and `channel`. With `held_until` it waits for the end
     of quiet hours. With `overtakes`, deliveries ahead of it that are held back for quiet hours go out with it.
     One requested `by_hand` is sent although a mute covers it."""
@@ -125,14 +125,7 @@ def of_job(
     transition: int | None = None,
 ) -> list[Alert]:
     """Return alerts of a job's event, one for each channel that routing selects."""
-    subject = Subject(
-        event=occurrence.event,
-        project=known.project,
-        kind=known.kind,
-        tags=known.tags,
-        batch=known.batch,
-        label=known.label,
-    )
+    subject = known.subject(occurrence.event)
     return of(occurrence, subject, routing=routing, at=at, facts=facts, job=known.id, transition=transition)
 
 

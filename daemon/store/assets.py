@@ -23,6 +23,13 @@ _LINKS = ("cover_url", *_VIDEO)
 
 _UNSEEN = (_C.link_until.is_not(None), _C.seen_at.is_(None), _C.reminded_at.is_(None))
 
+UNOPENED = (
+    _C.seen_at.is_(None),
+    _C.tracking == plain(Tracking.FINISHED),
+    or_(_C.state == plain(State.SUCCEED), _C.state == plain(State.PARTIAL_SUCCEED)),
+)
+"""Videos that nobody has opened."""
+
 
 def dying(rows: Select[Any], *, reminded: bool) -> Select[Any]:
     """Select the first `most` videos whose last link dies after `now` and until `last`, that were neither opened
@@ -32,12 +39,10 @@ def dying(rows: Select[Any], *, reminded: bool) -> Select[Any]:
     return (
         rows.where(
             _C.link_until.is_not(None),
-            _C.seen_at.is_(None),
+            *UNOPENED,
             told,
             _C.link_until > bindparam("now", type_=_MOMENT),
             _C.link_until <= bindparam("last", type_=_MOMENT),
-            _C.tracking == plain(Tracking.FINISHED),
-            or_(_C.state == plain(State.SUCCEED), _C.state == plain(State.PARTIAL_SUCCEED)),
         )
         .order_by(_C.link_until, _C.id)
         .limit(bindparam("most"))

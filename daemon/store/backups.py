@@ -9,9 +9,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from daemon.errors import DatabaseFault
 from daemon.store.engine import database_path, is_ours
@@ -26,8 +27,7 @@ _DIGITS = r"\d{8}T\d{6}Z"
 _FOLDER_MODE = 0o750
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewBackup:
+class NewBackup(Struct, frozen=True, kw_only=True):
     """A new backup at `path`, and the older ones that were `removed` after it, newest first."""
 
     path: Path

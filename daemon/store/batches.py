@@ -53,7 +53,7 @@ _CANCEL = (
     )
 )
 
-_END_WORDS = {
+_END_WORDS: Mapping[str, str] = {
     State.SUCCEED: "succeeded",
     State.PARTIAL_SUCCEED: "partial",
     State.FAILED: "failed",
@@ -149,7 +149,7 @@ def subject(connection: Connection, project: ProjectName, batch: str) -> Subject
 
 def end_word(tracking: str, state: str) -> str:
     """Return how a job ended, in the words of the facts; `active` if it has not."""
-    return _END_WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
+    return _END_WORDS[state] if tracking == Tracking.FINISHED else str(tracking)
 
 
 def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:

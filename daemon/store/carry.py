@@ -13,7 +13,8 @@ as `restored`; nothing in `main` is changed.
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from daemon.store.engine import APPLICATION_ID
 
@@ -86,8 +87,7 @@ ORDER BY was.id
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SinceBackup:
+class SinceBackup(Struct, frozen=True, kw_only=True):
     """What happened between the backup and its restoration: alerts that were `sent`, jobs that were tracked and
     are not in the backup, as pairs of project and id: those that were `active`, and how many had `ended`."""
 

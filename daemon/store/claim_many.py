@@ -5,10 +5,10 @@ Owns these statements, for `Outbox`. Keeps the order of each line, and leaves op
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     Connection,

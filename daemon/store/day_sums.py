@@ -9,10 +9,10 @@ A read costs the same however many jobs there are: it depends on days, kinds and
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName
@@ -43,8 +43,7 @@ class Total(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaySum:
+class DaySum(Struct, frozen=True, kw_only=True):
     """The jobs of a project and kind that ended in `state` on a day (UTC, by when wrapd observed it)."""
 
     day: date

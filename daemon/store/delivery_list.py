@@ -48,6 +48,8 @@ _NEWEST_SENT = (
     .subquery()
 )
 _LAST_SENT = select(func.max(_NEWEST_SENT.c.sent_at))
+_some: Any = bindparam("deliveries", expanding=True)
+_ATTEMPTS_OF = select(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(_some)).order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
 _GIVEN_UP = select(GIVEN_UP_COUNTS).where(GIVEN_UP_COUNTS.c.n > 0)
 _SENT = select(SENT_COUNTS.c.channel, _IS_SENT, SENT_COUNTS.c.n).where(SENT_COUNTS.c.n > 0)
 
@@ -64,9 +66,7 @@ class DeliveryList(TransactionPart):
         """Return the attempts of each of these deliveries, first to last; deliveries never tried are left out."""
         found: dict[int, _Attempts] = {}
         for part in chunks(deliveries):
-            these = select(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(part))
-            query = these.order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
-            for row in map(attempt_row, self._connection.execute(query)):
+            for row in map(attempt_row, self._connection.execute(_ATTEMPTS_OF, {"deliveries": part}).all()):
                 found.setdefault(row.delivery, []).append(row)
         return found
 

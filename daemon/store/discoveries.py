@@ -21,6 +21,12 @@ KEPT = timedelta(days=7)
 
 _D = DISCOVERIES.c
 _WAITING = select(DISCOVERIES).where(_D.ended_at.is_(None)).order_by(_D.id)
+_DONE = (
+    select(DISCOVERIES)
+    .where(_D.project == bindparam("of_project"), _D.ended_at.is_not(None))
+    .order_by(_D.id.desc())
+    .limit(bindparam("most"))
+)
 _BY_ID = select(DISCOVERIES).where(_D.id == bindparam("id"))
 _FORGET = delete(DISCOVERIES).where(_D.asked_at < bindparam("before", type_=_D.asked_at.type))
 _END = update(DISCOVERIES).where(_D.id == bindparam("row"), _D.ended_at.is_(None))
@@ -56,9 +62,8 @@ class Discoveries(TransactionPart):
 
     def done(self, project: ProjectName, *, limit: int) -> list[DiscoveryRow]:
         """Return the project's latest finished requests, newest first."""
-        query = select(DISCOVERIES).where(_D.project == project, _D.ended_at.is_not(None))
-        query = query.order_by(_D.id.desc()).limit(limit)
-        return [plain_row(DiscoveryRow, row) for row in self._connection.execute(query)]
+        values = {"of_project": project, "most": limit}
+        return [plain_row(DiscoveryRow, row) for row in self._connection.execute(_DONE, values).all()]
 
     def get(self, id: int) -> DiscoveryRow | None:  # noqa: A002
         """Return a discovery by its id; None if it was deleted."""

@@ -83,9 +83,12 @@ def from_system(error: OSError, text: str) -> DatabaseFault:
 
 
 def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
-    """Return an error of the SQLite driver as one of ours. The message names the file and the fix."""
+    """Return an error of the SQLite driver as one of ours. The message names the file and the fix. Raises
+    KeyboardInterrupt if that ended the statement."""
     code = getattr(error, "sqlite_errorcode", None)
     base = None if code is None else code & 0xFF
+    if base == sqlite3.SQLITE_INTERRUPT:  # of a Ctrl-C in a progress handler, the driver tells no more than this
+        raise KeyboardInterrupt from error
     if base in _BUSY:
         return StoreBusy(f"{path}: another program is writing to the database; try again in a moment")
     if base in _TELLING:

@@ -5,9 +5,9 @@ Owns this reading, which costs the same on any day and for any number of jobs.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
+from msgspec import Struct
 from sqlalchemy import BigInteger, Text, bindparam, func, select, type_coerce
 
 from daemon.domain.jobs import ProjectName, Tracking
@@ -46,8 +46,7 @@ _ENDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectFigures:
+class ProjectFigures(Struct, frozen=True, kw_only=True):
     """The figures of one project. `states` counts active jobs by state (`new`: none yet), `ended` the others by
     tracking. `finished` has the last ended jobs of each kind, `sums` the days since the first one asked for."""
 

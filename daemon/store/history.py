@@ -5,9 +5,9 @@ added and read, and are deleted with age. They name their subjects in words, so 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import Connection, bindparam, func, insert, select
 from sqlalchemy.dialects import sqlite
 
@@ -28,8 +28,7 @@ _KEEP = _ADD.on_conflict_do_update(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerRow:
+class AnswerRow(Struct, frozen=True, kw_only=True):
     """The service's answer that changed a job's state: JSON without secrets or scripts."""
 
     job: int

@@ -6,11 +6,10 @@ transition is written together with the alerts that it causes. What a state mean
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from sqlalchemy import (
     Select,
@@ -47,8 +46,11 @@ from daemon.store.rows import (
 )
 from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
 from daemon.store.tallies import Tallies, tallies
-from daemon.store.tracking import active_page, found_kinds, known_of, stop_many, track_many, tried_kinds
-from daemon.store.watch_row import ActivePage, WatchRow
+from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
+from daemon.store.watch_row import WatchRow
+
+if TYPE_CHECKING:
+    from daemon.store.active import ActivePage
 
 _C = JOBS.c
 _Jobs = list[JobRow]
@@ -146,7 +148,7 @@ class Jobs(TransactionPart):
         return {
             row: JobName(JobId(job_id), name)
             for part in chunks(jobs)
-            for row, job_id, name in self._connection.execute(_NAMES, {"rows": part})
+            for row, job_id, name in self._connection.execute(_NAMES, {"rows": part}).all()
         }
 
     def untrack(
@@ -171,9 +173,12 @@ class Jobs(TransactionPart):
         """Return the routing subject of a batch's end; None if the batch has no jobs."""
         return batches.subject(self._connection, project, batch)
 
-    def active(self, *, after: int = 0, limit: int = 5000) -> ActivePage:
-        """Return a page of the active jobs: up to `limit` with row ids above `after`, in id order."""
-        return active_page(self._connection, after=after, limit=limit)
+    def active(self, *, after: int, limit: int, ahead: float, usual: str) -> "ActivePage":
+        """Return a page of the active jobs: up to `limit` with row ids above `after`, in id order. Epoch time is
+        `ahead` seconds ahead of the caller's clock. Rows of the group `usual` do not name it."""
+        from daemon.store.active import active_page  # noqa: PLC0415 - only the watch pays for it
+
+        return active_page(self._connection, after=after, limit=limit, ahead=ahead, usual=usual)
 
     def take_changes(self, *, limit: int = 1000) -> _Watched:
         """Return the jobs tracked, taken up or stopped since the last call, by row id, each once. Writes nothing
@@ -211,7 +216,7 @@ class Jobs(TransactionPart):
         if known is None:
             return None
         if kind is not None:
-            known = replace(known, kind=kind, kind_source=KindSource.FOUND)
+            known = known._replace(kind=kind, kind_source=KindSource.FOUND)
         values = assets.observed(known, seen, at=move.observed_at)
         values |= {"kind": known.kind, "kind_source": known.kind_source}
         values |= {"state": move.after, "state_since": move.observed_at}

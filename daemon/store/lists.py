@@ -9,18 +9,20 @@ Owns these statements. Changes no rows.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import reduce
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Select,
     Text,
+    bindparam,
     func,
     or_,
     select,
@@ -34,7 +36,7 @@ from daemon.domain.text import folded
 from daemon.store.columns import to_json
 from daemon.store.looks import JOB_ROWS
 from daemon.store.mapping import chunks, delivery_row, job_row
-from daemon.store.paging import ALL, Arm, Checks, Place, Run, combinations, is_value, walk
+from daemon.store.paging import ALL, ARMS, Arm, Checks, Place, Run, combinations, is_value, walk
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow, to_stamp
 from daemon.store.tables import DELIVERIES, JOB_COUNTS, JOB_TAGS, JOBS
 
@@ -58,6 +60,8 @@ _BY_TRACKING = (_J.project, _J.tracking, _J.state)
 `jobs_by_batch_change`. Which combinations of them exist is read off `job_counts`."""
 _BY_STATUS = (_D.channel, _D.status)
 _BY_EVENT = (_D.project, _D.event)
+_ids: Any = bindparam("ids", expanding=True)
+_WHOLE_JOBS, _WHOLE_DELIVERIES = JOB_ROWS.where(_J.id.in_(_ids)), select(DELIVERIES).where(_D.id.in_(_ids))
 _JOB_TEXTS = (_J.job_id, _J.label, _J.asset_name, _J.batch)
 
 
@@ -104,8 +108,7 @@ class DeliveryFilter(TypedDict, total=False):
     since: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T]):
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
     """Some rows of a list. `after` is where the next page begins, None if there is none. `searched` is how many
     rows a search examined for it."""
 
@@ -118,8 +121,7 @@ class Page(Generic[T]):
         return Page(rows=rows, after=self.after, searched=self.searched)
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
+class _Search(Struct, frozen=True):
     """A search for any of `parts`, which are folded, in the text of each row."""
 
     text: ColumnElement[str]
@@ -182,7 +184,7 @@ def jobs(
     return _page(
         connection,
         job_runs(connection, sort, **fit),
-        lambda ids: {row.id: job_row(row) for row in _by_ids(connection, JOB_ROWS, _J.id, ids)},
+        lambda ids: {row.id: row for row in map(job_row, _by_ids(connection, _WHOLE_JOBS, ids))},
         rising=sort is JobSort.OLDEST and fit.get("since") is None,
         after=after,
         limit=limit,
@@ -295,7 +297,7 @@ def deliveries(
     return _page(
         connection,
         delivery_runs(connection, **fit),
-        lambda ids: {row.id: delivery_row(row) for row in _by_ids(connection, select(DELIVERIES), _D.id, ids)},
+        lambda ids: {row.id: row for row in map(delivery_row, _by_ids(connection, _WHOLE_DELIVERIES, ids))},
         rising=sort is DeliverySort.OLDEST,
         after=after,
         limit=limit,
@@ -402,8 +404,8 @@ def _arms(
 
 def _are_few(connection: Connection, ids: Sequence[Select[Any]]) -> bool:
     found = 0
-    for each in ids:
-        some = each.limit(FEW + 1 - found).subquery()
+    for start in range(0, len(ids), ARMS):
+        some = _one(ids[start : start + ARMS]).limit(FEW + 1 - found).subquery()
         found += connection.execute(select(func.count()).select_from(some)).scalar_one()
         if found > FEW:
             return False
@@ -416,12 +418,10 @@ def _one(ids: Sequence[Select[Any]]) -> Any:
     return ids[0] if len(ids) == 1 else union_all(*ids)
 
 
-def _by_ids(
-    connection: Connection, query: Select[Any], id_: ColumnElement[int], ids: Sequence[int]
-) -> Iterator[Any]:
-    """Return the rows of `query` with these row ids, unordered."""
+def _by_ids(connection: Connection, query: Select[Any], ids: Sequence[int]) -> Iterator[Any]:
+    """Return the rows of one of the queries above with these row ids, unordered."""
     for part in chunks(ids):
-        yield from connection.execute(query.where(id_.in_(part))).all()
+        yield from connection.execute(query, {"ids": part}).all()
 
 
 def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:

@@ -8,7 +8,7 @@ add it to the job's own when the tracking ends or another project takes the job.
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -76,15 +76,14 @@ def _compiled(dialect: Dialect) -> tuple[_Statement, _Statement]:
 
     def statement(of: Update | Insert) -> _Statement:
         compiled = of.compile(dialect=dialect)
-        names = (name.removeprefix("new_") for name in compiled.positiontup or ())
-        return compiled.string, itemgetter(*map(Bookkeeping._fields.index, names))
+        return compiled.string, attrgetter(*(name.removeprefix("new_") for name in compiled.positiontup or ()))
 
     return statement(_WRITE), statement(_ADD)
 
 
 def write(connection: Connection, rows: Iterable[Bookkeeping]) -> None:
     """Write it, each page of the table once. Jobs that are not known are left out."""
-    ordered = sorted(rows, key=itemgetter(0))
+    ordered = sorted(rows, key=attrgetter("job"))
     if not ordered:
         return
     (write_, its), (add, those) = _compiled(connection.dialect)

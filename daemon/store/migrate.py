@@ -1,16 +1,18 @@
 """The schema's revision: which one a file has, which one this program needs, and the way from one to the other.
 
 Owns finding and running the migrations, and recognising wrapd's own files. Imports Alembic only when a migration
-runs, so that commands start faster.
+runs, so that commands start faster; a daemon, which would keep it for years, leaves that to a process of its own.
 """
 
 import sqlite3
 import stat
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from msgspec import Struct
 
 import daemon
 from daemon.errors import DatabaseUnusable
@@ -30,6 +32,7 @@ from daemon.store.lock import DaemonLock
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+_ALONE = "import sys; from daemon.store import migrate; migrate.run_alone(sys.argv[1])"
 _OPERATIONS = 1_000_000
 """Operations of SQLite's virtual machine between two reports of progress: some 10 ms."""
 
@@ -47,8 +50,7 @@ class SchemaStatus(StrEnum):
     FOREIGN = "foreign"  # not a database of wrapd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
+class Schema(Struct, frozen=True, kw_only=True):
     """The revision of a file (None: none, or not wrapd's) next to the one that this program needs."""
 
     path: Path
@@ -121,7 +123,8 @@ def upgrade(
     called now and then with the migrations done and all that are to be done.
 
     Several programs may do this at once. An older schema is not changed under a running daemon (AlreadyRunning)
-    unless its `lock` is given. Raises DatabaseFault.
+    unless its `lock` is given: then this is that daemon, and a process of its own migrates, if it can. Raises
+    DatabaseFault.
     """
     schema = check(url, scripts=scripts)
     require(schema, upgradable=True)
@@ -129,6 +132,8 @@ def upgrade(
         use_wal(schema.path)
         return False
     create_file(schema.path)
+    if lock is not None and scripts is None and _ran_apart(schema.path):
+        return True
     own = DaemonLock.take(schema.path) if lock is None and schema.status is SchemaStatus.BEHIND else None
     try:
         known = revisions(scripts)
@@ -165,6 +170,26 @@ def prove_writable(url: str) -> None:
         engine.dispose()
 
 
+def run_alone(path: str) -> None:
+    """Migrate the file for the daemon that started this process. Raises DatabaseFault, which it does not see."""
+    _run(Path(path), scripts_folder(), None)
+
+
+def _ran_apart(path: Path) -> bool:
+    """Migrate in a process of its own, whose memory (6 MiB for Alembic) goes with it. False: that failed somehow,
+    so migrate here, where the reason shows. Ctrl-C is for the daemon alone, which heeds it afterwards."""
+    import subprocess  # noqa: PLC0415 - slow to import, rarely needed
+
+    command, nothing = [sys.executable, "-P", "-c", _ALONE, str(path)], subprocess.DEVNULL
+    try:
+        ended = subprocess.run(  # noqa: S603 - no shell, and no arguments from outside
+            command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, check=False
+        )
+    except OSError:
+        return False
+    return ended.returncode == 0
+
+
 def _run(path: Path, scripts: Path, steps: "_Steps | None") -> bool:
     with without("pygments"):  # with which Mako would colour errors: 5 MiB that a daemon keeps
         from alembic.config import Config  # noqa: PLC0415 - slow to import, rarely needed
@@ -185,7 +210,8 @@ def _run(path: Path, scripts: Path, steps: "_Steps | None") -> bool:
             config.attributes["connection"] = connection
             if steps is not None:
                 config.attributes["on_version_apply"] = steps.count
-                connection.connection.driver_connection.set_progress_handler(steps.tell, _OPERATIONS)  # type: ignore[union-attr]
+            heed = steps.tell if steps is not None else lambda: None  # any function in Python heeds Ctrl-C
+            connection.connection.driver_connection.set_progress_handler(heed, _OPERATIONS)  # type: ignore[union-attr]
             with EnvironmentContext(
                 config, directory, fn=lambda revision, _: directory._upgrade_revs("head", revision)
             ):

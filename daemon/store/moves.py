@@ -3,9 +3,9 @@
 Owns these statements. Nothing is sent twice because of a move: what the target already has stays behind.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Text, and_, bindparam, func, not_, or_, select, update
 
 from daemon.domain.events import Event, batch_key
@@ -86,8 +86,7 @@ _FREE = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MovedJobs:
+class MovedJobs(Struct, frozen=True, kw_only=True):
     """What a move affects or affected: how many jobs, how many of them `active`, how many stay because the target
     has a job of the same id, and the first of those (at most `NAMED`)."""
 
@@ -97,8 +96,7 @@ class MovedJobs:
     twins: tuple[JobId, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MovedDeliveries:
+class MovedDeliveries(Struct, frozen=True, kw_only=True):
     """What a move affects or affected: how many deliveries, and how many stay because the target has the same ones
     (`twins`) or because they are being sent."""
 

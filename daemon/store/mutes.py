@@ -7,10 +7,10 @@ blocks nothing. As its mute ends, another one that covers it takes it over; othe
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -53,8 +53,7 @@ _ROW, _AT = bindparam("mute_id", type_=BigInteger), bindparam("at", type_=MOMENT
 _RUNS = _M.ended_at.is_(None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """What a mute may cover, as columns or parameters. `batch` is that of a batch's end."""
 
     channel: ColumnElement[Any]
@@ -189,8 +188,7 @@ _COUNT = select(_D.mute, func.count().label("n")).where(_D.mute.is_not(None), _W
 _RENAME = update(MUTES).where(_M.project == bindparam("old"), _RUNS).values(project=bindparam("new"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """A mute that ended now, and how many alerts were sent or dropped because of it."""
 
     mute: MuteRow
@@ -255,7 +253,7 @@ class Mutes(TransactionPart):
     def list(self, *, ended: bool = False) -> _Mutes:
         """Return the mutes that have not ended, the first to end first; with `ended` all, latest first."""
         query = select(MUTES).order_by(_M.id.desc()) if ended else _BY_END
-        return [_row(row) for row in self._connection.execute(query)]
+        return [_row(row) for row in self._connection.execute(query).all()]
 
     def page(self, *, ended: bool, limit: int, after: Place | None = None) -> Page[MuteRow]:
         """Return at most `limit` mutes beyond `after`, in the order of `list`."""

@@ -6,26 +6,28 @@ says what a row means and in which order they come. Which states have jobs at al
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from operator import attrgetter
-from typing import Any, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, Text, bindparam, func, select, type_coerce
+from msgspec import Struct
+from sqlalchemy import BigInteger, Select, Text, bindparam, func, or_, select, type_coerce
 
 from daemon.domain.actions import Action
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.store import assets, paging
-from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
+from daemon.store.mapping import PACED, TransactionPart, chunks, plain, unended_jobs
 from daemon.store.memory import Statuses
 from daemon.store.mutes import Mutes
 from daemon.store.pauses import ProjectPauses
 from daemon.store.queue import DeliveryQueue
 from daemon.store.rows import DeliveryStatus, MuteRow, PauseRow, Refusal, Status, from_stamp, to_stamp
-from daemon.store.tables import ACTIONS, DELIVERIES, GIVEN_UP_COUNTS, JOB_COUNTS, JOBS
-from daemon.store.watch_row import WatchRow
+from daemon.store.tables import ACTIONS, DELIVERIES, GIVEN_UP_COUNTS, JOB_COUNTS, JOBS, LINKS
+
+if TYPE_CHECKING:
+    from daemon.domain.production import Unended
 
 MOST = 200
 """Rows read of each sort."""
@@ -84,17 +86,20 @@ class NeedRow(_NeedColumns):
 
 
 _Count = tuple[str, str, str, int]
-_J, _N, _A, _D, _G = JOBS.c, JOB_COUNTS.c, ACTIONS.c, DELIVERIES.c, GIVEN_UP_COUNTS.c
-_WATCHED = select(*WATCHED)
+_J, _L, _N, _A, _D, _G = JOBS.c, LINKS.c, JOB_COUNTS.c, ACTIONS.c, DELIVERIES.c, GIVEN_UP_COUNTS.c
 _COLUMNS = (
     *(_J.id, _J.project, _J.job_id, _J.label, type_coerce(_J.tags, Text), _J.batch, _J.state),
     *(type_coerce(each, BigInteger) for each in (_J.state_since, _J.tracked_at)),
     *(_J.asset_name, _J.error_code, _J.error_msg),
-    *(type_coerce(each, BigInteger) for each in (_J.last_polled_at, _J.link_until)),
+    type_coerce(_J.last_polled_at, BigInteger),
+    _LINK_UNTIL := type_coerce(_J.link_until, BigInteger),
     _J.note,
 )
 """Those of `NeedRow`, in its order."""
 _ROWS = select(*_COLUMNS)
+_OWN_END = type_coerce(_L.expires_at, BigInteger)
+_OF_OWN_LINK = select(*(_OWN_END if each is _LINK_UNTIL else each for each in _COLUMNS)).join_from(LINKS, JOBS)
+"""The same for jobs with a link of wrapd's own, with its end in place of that of the service's links."""
 _SINCE = type_coerce(_J.state_since, BigInteger)
 _MOST = bindparam("most", type_=BigInteger)
 _PROJECT = bindparam("of_project", type_=Text)
@@ -112,7 +117,7 @@ _FAILED = (
     .limit(_MOST)
 )
 _FROZEN = _of_state(_ROWS, Tracking.ACTIVE, State.BLOCK).order_by(_J.id).limit(_MOST)
-_RUNNING = _of_state(_WATCHED, Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
+_RUNNING = _of_state(select(_J.id, *PACED), Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
 _RUNNING = _RUNNING.where(_J.id <= bindparam("last", type_=BigInteger))
 _RUNNING_IDS = _of_state(select(_J.id), Tracking.ACTIVE, State.PROCESSING).order_by(_J.id).limit(_MOST)
 _GONE = (
@@ -124,7 +129,21 @@ _GONE = (
     .order_by(_J.id.desc())
     .limit(_MOST)
 )
-_EXPIRING, _REMINDED = (assets.dying(_ROWS, reminded=each) for each in (False, True))
+_LAST = bindparam("last", type_=_L.expires_at.type)
+_LIVES_ON = select(_L.id).where(_L.job == _J.id, _L.revoked_at.is_(None), _L.expires_at > _LAST).exists()
+_EXPIRING, _REMINDED = (assets.dying(_ROWS, reminded=each).where(~_LIVES_ON) for each in (False, True))
+_OWN_EXPIRING = (
+    _OF_OWN_LINK.where(
+        bindparam("now", type_=_L.expires_at.type) < _L.expires_at,
+        _L.expires_at <= _LAST,
+        _L.revoked_at.is_(None),
+        or_(_J.link_until.is_(None), _J.link_until <= bindparam("now", type_=_J.link_until.type)),
+        *assets.UNOPENED,
+    )
+    .order_by(_L.expires_at)
+    .limit(_MOST)
+)
+_DYING = (_EXPIRING, _REMINDED, _OWN_EXPIRING)
 _BY_IDS = _ROWS.where(_J.id.in_(bindparam("rows", expanding=True)))
 _COUNTS = select(_N.project, _N.tracking, _N.state, _N.n).where(
     _N.n > 0, _N.tracking.in_([each.value for each in Tracking if each is not Tracking.STOPPED])
@@ -142,8 +161,7 @@ _NOTED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadAlerts:
+class DeadAlerts(Struct, frozen=True, kw_only=True):
     """Alerts of a channel that were given up: how many, the oldest of them, and why the newest was."""
 
     channel: ChannelName
@@ -152,16 +170,15 @@ class DeadAlerts:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What may need a person. `tracked` is how many jobs are tracked, `running` are those in production. `whole`:
-    no bound was reached."""
+class Found(Struct, frozen=True, kw_only=True):
+    """What may need a person. `tracked` is how many jobs are tracked, `running` are those in production, the first
+    tracked ones first, by row id. `whole`: no bound was reached."""
 
     failed: Sequence[NeedRow]
     frozen: Sequence[NeedRow]
     lost: Sequence[NeedRow]
     expired: Sequence[NeedRow]
-    running: Sequence[WatchRow]
+    running: "Mapping[int, Unended]"
     links: Sequence[NeedRow]
     dead: Sequence[DeadAlerts]
     refused: Mapping[ChannelName, Refusal]
@@ -184,7 +201,7 @@ class NeedRows(TransactionPart):
         config, `links_within` the seconds within which links die (0: they are not read)."""
         counts: list[_Count] = [(*row,) for row in self._connection.execute(_COUNTS)]
         failed, frozen, lost, expired = self._ended(counts, since)
-        running = self._running(counts)
+        running = self._running(counts, to_stamp(now))
         links = self._dying(now, links_within) if links_within > 0 else []
         return Found(
             failed=failed,
@@ -204,15 +221,14 @@ class NeedRows(TransactionPart):
             and all(len(each) < MOST for each in (failed, frozen, lost, expired, links)),
         )
 
-    def late(self, jobs: Iterable[tuple[WatchRow, datetime]]) -> list[tuple[NeedRow, datetime]]:
-        """Return what a list shows of these jobs, in this order."""
-        times = {row.id: since for row, since in jobs}
+    def late(self, jobs: Mapping[int, datetime]) -> list[tuple[NeedRow, datetime]]:
+        """Return what a list shows of the jobs of these row ids, each with its time, in this order."""
         found = {
             row.id: row
-            for part in chunks(times)
+            for part in chunks(jobs)
             for row in map(_as_row, self._connection.execute(_BY_IDS, {"rows": part}).all())
         }
-        return [(found[each], since) for each, since in times.items()]
+        return [(found[each], since) for each, since in jobs.items()]
 
     def _ended(self, counts: Sequence[_Count], since: datetime) -> Iterator[list[NeedRow]]:
         """The jobs that failed, are frozen, lost or expired, each in the order in which they are bounded."""
@@ -225,14 +241,16 @@ class NeedRows(TransactionPart):
             rows = map(_as_row, self._of(counts, _GONE, MOST, gone))
             yield sorted(rows, key=attrgetter("id"), reverse=True)[:MOST]
 
-    def _running(self, counts: Sequence[_Count]) -> list[WatchRow]:
-        """The first `MOST_RUNNING` jobs in production. An index tells which those of several projects are."""
+    def _running(self, counts: Sequence[_Count], at: int) -> "dict[int, Unended]":
+        """The first `MOST_RUNNING` jobs in production as of `at`, by row id. Of several projects, an
+        index tells which those are."""
         state = (Tracking.ACTIVE, State.PROCESSING)
         last = paging.ALL
         if sum((tracking, name) == state for _, tracking, name, _ in counts) > 1:
             ids = sorted(row.id for row in self._of(counts, _RUNNING_IDS, MOST_RUNNING, *state))
             last = ids[MOST_RUNNING - 1] if len(ids) >= MOST_RUNNING else last
-        return sorted(watch_rows(self._of(counts, _RUNNING, MOST_RUNNING, *state, last=last)))
+        rows = sorted(self._of(counts, _RUNNING, MOST_RUNNING, *state, last=last), key=itemgetter(0))
+        return dict(unended_jobs(rows, at))
 
     def _of(
         self,
@@ -257,10 +275,10 @@ class NeedRows(TransactionPart):
         ]
 
     def _dying(self, now: datetime, within: float) -> list[NeedRow]:
-        """Videos whose last link dies within `within` seconds and that were not opened, the first to die first,
-        whether or not a reminder was written."""
+        """Videos whose last link, wrapd's own included, dies within `within` seconds and that were not opened, the
+        first to die first, whether or not a reminder was written."""
         values = {"now": now, "last": now + timedelta(seconds=within), "most": MOST}
-        rows = [row for query in (_EXPIRING, _REMINDED) for row in self._connection.execute(query, values).all()]
+        rows = [row for query in _DYING for row in self._connection.execute(query, values).all()]
         return sorted(map(_as_row, rows), key=lambda row: (row.link_until_stamp, row.id))[:MOST]
 
     def _dead(self) -> list[DeadAlerts]:

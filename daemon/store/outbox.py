@@ -13,11 +13,11 @@ notify/outbox's.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, assert_never
 
+from msgspec.structs import replace
 from sqlalchemy import (
     ColumnElement,
     FromClause,

@@ -5,10 +5,10 @@ row: rows that cannot be read are what this module is for.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from daemon.domain.jobs import ChannelName
@@ -49,8 +49,7 @@ _POSTPONE = update(DELIVERIES).where(_D.id == bindparam("row"))
 _TRIED = insert(ATTEMPTS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Left(Struct, frozen=True, kw_only=True):
     """A delivery that wrapd itself could not take, or abandoned while it was being sent: put off, or `dead`.
     `event` is as stored."""
 

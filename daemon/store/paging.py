@@ -11,17 +11,18 @@ Owns no table. Sorts no rows unless they were counted first.
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
     Select,
     and_,
+    bindparam,
     case,
     func,
     literal,
@@ -36,7 +37,7 @@ LOOKED = 10_000
 """Rows examined, in each arm, to count those that match."""
 _READ_AT_ONCE = 100
 """Rows that the driver hands over at a time."""
-_ARMS = 100
+ARMS = 100
 """Combinations merged by one statement: SQLite accepts 500."""
 _AT, _ID = "sort_at", "sort_id"
 
@@ -52,8 +53,7 @@ class Place(NamedTuple):
 Checks = tuple[ColumnElement[bool], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
+class Arm(Struct, frozen=True, kw_only=True):
     """Rows that one index returns in order: by `at` (a number; None: by id alone), then by `id`. The index covers
     the conditions of `where`; the `checks` are evaluated on each row."""
 
@@ -130,15 +130,15 @@ def _merged(
 ) -> Iterator[tuple[Place, str | None]]:
     timed, shows = run[0].at is not None, bool(run[0].checks) or run[0].text is not None
     parts = []
-    for start in range(0, len(run), _ARMS):
-        arms = [arm.query(rising=rising, after=after) for arm in run[start : start + _ARMS]]
+    for start in range(0, len(run), ARMS):
+        arms = [arm.query(rising=rising, after=after) for arm in run[start : start + ARMS]]
         query = arms[0] if len(arms) == 1 else union_all(*arms)
         columns = query.selected_columns
         sides = [columns[name].asc() if rising else columns[name].desc() for name in [_AT, _ID][not timed :]]
         ordered = query.order_by(*sides).limit(most).execution_options(yield_per=_READ_AT_ONCE)
         found = connection.execute(ordered)
         open_.callback(found.close)
-        parts.append(map(tuple, found))
+        parts.append(map(tuple, chain.from_iterable(found.partitions())))
     for row in parts[0] if len(parts) == 1 else heapq.merge(*parts, reverse=not rising):
         at, row_id = row[:2] if timed else (None, row[0])
         yield Place(number, at, row_id), row[-1] if shows else ""
@@ -188,11 +188,16 @@ def _different(
         query = select(column).where(*where, column.is_(None)).limit(1)
         if connection.execute(query).first() is not None:
             yield None
-    last = ""  # sorts before all values: none is empty
-    step = select(column).where(*where).order_by(column).limit(1)
-    while (found := connection.execute(step.where(column > last)).first()) is not None:
+    last, step = "", _step(column, where)  # it sorts before all values: none is empty
+    while (found := connection.execute(step, {"last": last}).first()) is not None:
         (last,) = found
         yield last
+
+
+@lru_cache(maxsize=1000)
+def _step(column: ColumnElement[Any], where: Checks) -> Select[Any]:
+    """Select the value that comes after `last`. Kept, since a list takes a dozen steps."""
+    return select(column).where(*where, column > bindparam("last", type_=column.type)).order_by(column).limit(1)
 
 
 @lru_cache(maxsize=1000)

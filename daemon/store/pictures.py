@@ -5,8 +5,9 @@ are a hundred times larger, as long as there is room.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects import sqlite
 
@@ -22,6 +23,7 @@ _PUT = _ADD.on_conflict_do_update(
     set_={name: _ADD.excluded[name] for name in ("url", "content_type", "data", "fetched_at", "error")},
 )
 _SMALL = select(THUMBNAILS).where(_T.job == bindparam("of_job"))
+_WITH_SMALL = select(_T.job).where(_T.job.in_(bindparam("jobs", expanding=True)))
 _ADD_SMALL = sqlite.insert(THUMBNAILS)
 _PUT_SMALL = _ADD_SMALL.on_conflict_do_update(
     index_elements=[_T.job], set_={name: _ADD_SMALL.excluded[name] for name in ("data", "width", "height")}
@@ -32,8 +34,7 @@ _SHED = update(PICTURES).where(_P.job.in_(bindparam("jobs", expanding=True)))
 _NO_ROOM = "removed to make room for later covers"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThumbnailRow:
+class ThumbnailRow(Struct, frozen=True, kw_only=True):
     """A small WebP copy of a job's cover, and its size in pixels."""
 
     job: int
@@ -60,19 +61,17 @@ class Pictures(TransactionPart):
         return {
             job
             for part in chunks(jobs)
-            for job in self._connection.execute(select(_T.job).where(_T.job.in_(part))).scalars()
+            for job in self._connection.execute(_WITH_SMALL, {"jobs": part}).scalars().all()
         }
 
     def put(self, picture: PictureRow) -> None:
         """Store a picture, replacing the job's older one. Refuses (StoreRefused) a picture of more than 2 MiB, or
         without its content type."""
-        row = {name: getattr(picture, name) for name in PictureRow.__slots__}
-        self._connection.execute(_PUT, row)
+        self._connection.execute(_PUT, asdict(picture))
 
     def put_thumbnail(self, thumbnail: ThumbnailRow) -> None:
         """Store the small copy of a job's picture, replacing an older one."""
-        row = {name: getattr(thumbnail, name) for name in ThumbnailRow.__slots__}
-        self._connection.execute(_PUT_SMALL, row)
+        self._connection.execute(_PUT_SMALL, asdict(thumbnail))
 
     def make_room(self, *, most: int, limit: int = 100) -> int:
         """Of the pictures beyond `most` bytes of the latest, remove the oldest, `limit` at most. Returns how many;

@@ -12,10 +12,11 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from daemon.errors import DatabaseFault, DatabaseUnusable, UsageFault
 from daemon.store import carry
@@ -32,7 +33,7 @@ from daemon.store.engine import (
 from daemon.store.errors import StoreBusy, from_sqlite, from_system
 from daemon.store.health import copy, create_new, damages, place, reading, sync
 from daemon.store.lock import DaemonLock
-from daemon.store.migrate import Schema, SchemaStatus, check_file, upgrade
+from daemon.store.migrate import Schema, SchemaStatus, Step, check_file, upgrade
 from daemon.store.owner import hand_over
 
 _PAUSE = 0.1
@@ -46,8 +47,7 @@ SELECT (SELECT count(*) FROM restored.jobs WHERE tracking = 'active'),
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class Restored(Struct, frozen=True, kw_only=True):
     """The result. `kept`: where the replaced database is now, None if there was none. `older`: the schema of the
     backup if it was upgraded. `jobs` are tracked and will be asked about, `alerts` wait to be sent. `since`: what
     happened after the backup, None if it cannot be known."""
@@ -60,9 +60,10 @@ class Restored:
     since: carry.SinceBackup | None
 
 
-def restore(url: str, file: Path, *, at: datetime, step: Callable[[int, int], None] | None = None) -> Restored:
+def restore(url: str, file: Path, *, at: datetime, step: Step | None = None) -> Restored:
     """Replace the database of `url` by the backup `file`, which stays as it is. The old database is kept as
-    `NAME-replaced-STAMP.db` for the time `at`. `step` is called as by `health.backup`, while the backup is copied.
+    `NAME-replaced-STAMP.db` for the time `at`. `step` is called as by `health.backup` while the backup is copied,
+    then as by `migrate.upgrade`.
 
     Raises AlreadyRunning while a daemon uses the database, and DatabaseFault if `file` is damaged, made by a newer
     wrapd or not a database of wrapd, or if another program has the database open. Nothing is changed then.
@@ -77,7 +78,7 @@ def restore(url: str, file: Path, *, at: datetime, step: Callable[[int, int], No
         _sweep(database, part)
         create_new(part, mode=0o600)
         copy(file.absolute(), part, mode="ro", step=step)
-        schema = _upgraded(part, file, lock)
+        schema = _upgraded(part, file, lock, step)
         with _old(database) as connection:
             since, jobs, alerts = _fitted(connection, part)
             _own_as(part, database)
@@ -127,7 +128,7 @@ def _sweep(database: Path, part: Path) -> None:
                 each.unlink()
 
 
-def _upgraded(part: Path, file: Path, lock: DaemonLock) -> Schema:
+def _upgraded(part: Path, file: Path, lock: DaemonLock, step: Step | None) -> Schema:
     """Check the copy `part` of `file` and upgrade it; return how it was before."""
     schema = check_file(part)
     if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
@@ -138,7 +139,7 @@ def _upgraded(part: Path, file: Path, lock: DaemonLock) -> Schema:
             "upgrade the program first; nothing was changed"
         )
     if schema.status is SchemaStatus.BEHIND:
-        upgrade(f"sqlite:///{part}", lock=lock)
+        upgrade(f"sqlite:///{part}", lock=lock, step=step)
     if found := damages(part):
         raise DatabaseFault(f"{file}: is damaged ({found[0]}); nothing was changed; restore another backup")
     return schema

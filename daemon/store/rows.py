@@ -4,15 +4,17 @@ Times are aware UTC; a stamp is the number that is stored for one: microseconds 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from daemon.domain.actions import Actor
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.mutes import MuteEnd, MuteScope
+from daemon.domain.routing import Subject
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -84,8 +86,7 @@ class AttemptOutcome(StrEnum):
     DEAD = "dead"  # it can never be delivered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackRequest:
+class TrackRequest(Struct, frozen=True, kw_only=True):
     """A job to track. `label`, `tags` and `batch` replace the stored ones if given. A guessed kind replaces none,
     and a kind that was merely given does not replace one under which the service answered."""
 
@@ -102,8 +103,7 @@ class TrackRequest:
 GIVEN_UP = frozenset({Tracking.LOST, Tracking.EXPIRED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackRule:
+class TrackRule(Struct, frozen=True, kw_only=True):
     """What tracking may do: whether unknown jobs are added (`most_unconfirmed`: only while fewer jobs than that
     are known from callbacks alone), which untracked ones are taken up again, and whether label, tags and batch of
     known ones are changed."""
@@ -114,8 +114,7 @@ class TrackRule:
     most_unconfirmed: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackOutcome:
+class TrackOutcome(Struct, frozen=True, kw_only=True):
     """What became of a request to track a job. `result` is None if the job was left alone; `kind` and `tracking`
     are those from now on (None: unknown job), `state` is the last one reported by the service."""
 
@@ -127,8 +126,7 @@ class TrackOutcome:
     changes: tuple[Change, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """What tracking needs of a stored job."""
 
     id: int
@@ -156,13 +154,14 @@ class Labelled(NamedTuple):
 
 class BatchRow(NamedTuple):
     """A batch. `id` is the row id of its newest job, `ends` how many of its `jobs` ended in each way, in the words
-    of the alert of its end; the others are tracked."""
+    of the alert of its end; the others are tracked, and `unbegun` of those are not in production."""
 
     id: int
     project: ProjectName
     batch: str
     jobs: int
     ends: Mapping[str, int]
+    unbegun: int
 
     @property
     def ended(self) -> int:
@@ -177,8 +176,7 @@ class JobName(NamedTuple):
     name: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishedRow:
+class FinishedRow(Struct, frozen=True, kw_only=True):
     """An ended job, for learning. `state_since` is when wrapd saw the end; the other times are the service's own.
     `blocked` is whether wrapd ever saw it frozen."""
 
@@ -194,8 +192,7 @@ class FinishedRow:
     blocked: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
+class JobRow(NamedTuple):
     """Everything known of a job. `duration` is the video's length in seconds, `expected_length` the one estimated
     from its script; `links_at` is when the oldest of the links was fetched; `asked_by` is how the service was last
     polled about it, `next_reason` why it will be at `next_poll_at`."""
@@ -249,9 +246,14 @@ class JobRow:
         """Whether the service has ever reported anything about it."""
         return any(value is not None for value in (self.state, self.created_at, self.reported_at))
 
+    def subject(self, event: Event) -> Subject:
+        """What routes match of an alert about the job."""
+        return Subject(
+            event=event, project=self.project, kind=self.kind, tags=self.tags, batch=self.batch, label=self.label
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureRow:
+
+class PictureRow(Struct, frozen=True, kw_only=True):
     """A job's cover as fetched. If it could not be, `data` is None and `error` says why."""
 
     job: int
@@ -262,8 +264,7 @@ class PictureRow:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionRow:
+class ActionRow(Struct, frozen=True, kw_only=True):
     """What somebody did to `count` jobs or deliveries, or to the `subject`: a job's id or a name."""
 
     id: int
@@ -276,8 +277,7 @@ class ActionRow:
     details: Mapping[str, Json] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MuteRow:
+class MuteRow(Struct, frozen=True, kw_only=True):
     """Alerts of the `subject` (in `project`, None: in any) are not sent until `until`, then sent or dropped. It
     has `ended_at` and `ended_by` once they were."""
 
@@ -294,8 +294,7 @@ class MuteRow:
     ended_by: Actor | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseRow:
+class PauseRow(Struct, frozen=True, kw_only=True):
     """A project that is not asked: since when, who paused it, and why if they said."""
 
     project: ProjectName
@@ -304,8 +303,7 @@ class PauseRow:
     comment: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkRow:
+class LinkRow(Struct, frozen=True, kw_only=True):
     """wrapd's own link to a job's video. Anyone with `token` may open it until `expires_at`, unless it is
     revoked."""
 
@@ -319,7 +317,7 @@ class LinkRow:
     last_click_at: datetime | None
 
 
-class Bookkeeping(NamedTuple):
+class Bookkeeping(Struct, frozen=True, gc=False):
     """Bookkeeping of a job since the last checkpoint, with times as `to_stamp` returns them. `polls` is the number
     to add. None for `last_polled_at` or `asked_by` keeps the stored value. `next_reason` is a word for why
     `next_poll_at` was chosen, stored only with it."""
@@ -333,8 +331,7 @@ class Bookkeeping(NamedTuple):
     next_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Struct, frozen=True, kw_only=True):
     """What a transaction wrote: the transition's row id (None if there is none), the number of deliveries, and the
     channels that have new ones."""
 
@@ -343,8 +340,7 @@ class Recorded:
     channels: tuple[ChannelName, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransitionRow:
+class TransitionRow(Struct, frozen=True, kw_only=True):
     """An observed change of state; `seq` numbers those of a job from 1."""
 
     id: int
@@ -356,8 +352,7 @@ class TransitionRow:
     reported_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRow:
+class DeliveryRow(Struct, frozen=True, kw_only=True):
     """One event for one channel. `facts` is what the alert says, as of when it was written."""
 
     id: int
@@ -400,16 +395,14 @@ REPLACED = "a later alert takes its place"
 """The `last_error` of a delivery canceled by wrapd, not by a person."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """A channel refused by its service: since when, and why."""
 
     since: datetime
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """What keeps deliveries waiting: the channels that are refused, the row id that is sent ahead of each
     (`after`), if any, how many are due on each channel, counted up to 1000, and the mutes that keep any, by row
     id."""
@@ -420,8 +413,7 @@ class Standing:
     mutes: Mapping[int, MuteRow] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRow:
+class AttemptRow(Struct, frozen=True, kw_only=True):
     """One try to send a delivery; `n` counts from 1. `outcome` is None while it is in progress."""
 
     delivery: int
@@ -435,8 +427,7 @@ class AttemptRow:
     """Deliveries sent in the same message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(Struct, frozen=True, kw_only=True):
     """A delivery to send now, with what it is about. `attempt` is the number of this try, from 1."""
 
     delivery: DeliveryRow
@@ -447,8 +438,7 @@ class Claimed:
     """Whether the channel may be held. If not, a successful send has nothing to release."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How an attempt ended. `due_at` is when to try again: required for retry, unknown and held. `uptime` is for
     how many seconds wrapd has been running, `defect` whether an error of its own ended the attempt."""
 
@@ -460,16 +450,14 @@ class Outcome:
     defect: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """What the daemon last reported of a project's watch, and when."""
 
     facts: Mapping[str, Json]
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoveryRow:
+class DiscoveryRow(Struct, frozen=True, kw_only=True):
     """A request to take up jobs from a project's job list; `filters` say which. While it waits, `ended_at`,
     `found` and `added` are None. `found` counts the matching jobs, `added` those not tracked before. `error` is a
     message for people if it was not carried out in full; the daemon and the command agree on the content of
@@ -486,8 +474,7 @@ class DiscoveryRow:
     result: Mapping[str, Json] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterHealth:
+class WriterHealth(Struct, frozen=True, kw_only=True):
     """The state of the writer: monotonic seconds of its last commit (None before the first), how many works are
     queued or in progress, the age of the oldest in seconds, and since when (monotonic seconds) transactions have
     been failing without one that changed something (None: they are not)."""

@@ -1,33 +1,24 @@
-"""The tables, and the constraints that make wrong rows impossible.
+"""The tables and their columns: all of the schema that statements need. `constraints` has the rest of it.
 
-Owns the schema as the program sees it. migrations/ builds the same in steps, and a test compares the two. Contains
-no queries. Portable: only a few hints are specific to SQLite.
+Contains no queries. Portable: only a few hints are specific to SQLite.
 """
 
 from sqlalchemy import (
     BigInteger,
-    CheckConstraint,
     Column,
     Float,
     ForeignKey,
-    Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 
-from daemon.store.columns import ROW_ID, JsonText, Moment, TextList, flag, partial, within
+from daemon.store.columns import ROW_ID, JsonText, Moment, TextList, flag
 
 METADATA = MetaData()
-
-_HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
-_UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = 'callback'"
-_UNSEEN = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NULL"
-_REMINDED = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NOT NULL"
 
 JOBS = Table(
     "jobs",
@@ -74,52 +65,6 @@ JOBS = Table(
     Column("named_by", Text, nullable=False, server_default=text("'person'")),
     Column("kind_tries", Integer, nullable=False, server_default=text("0")),  # completed rounds of asking
     Column("note", Text),  # a person's line on the job, which its next messages carry
-    # The id comes first: people look jobs up by id alone.
-    UniqueConstraint("job_id", "project", name="jobs_key"),
-    within("project", 128),
-    within("kind", 128),
-    within("job_id", 128),
-    within("label", 500),
-    CheckConstraint("length(tags) BETWEEN 2 AND 4000", name="tags_length"),
-    within("batch", 128),
-    within("state", 64),
-    CheckConstraint("tracking IN ('active', 'finished', 'lost', 'expired', 'stopped')", name="tracking_value"),
-    CheckConstraint(
-        "(tracking = 'finished') = (coalesce(state, '') IN ('SUCCEED', 'PARTIAL_SUCCEED', 'FAILED', 'CANCELED'))",
-        name="finished_is_terminal",
-    ),
-    CheckConstraint("(state IS NULL) = (state_since IS NULL)", name="state_has_time"),
-    CheckConstraint("tracking = 'active' OR next_poll_at IS NULL", name="only_active_is_polled"),
-    CheckConstraint("episode >= 1", name="episode_counts"),
-    CheckConstraint("polls >= 0", name="polls_count"),
-    CheckConstraint("expected_length >= 0", name="expected_length_counts"),
-    within("asked_by", 64),
-    within("next_reason", 64),
-    CheckConstraint("next_poll_at IS NOT NULL OR next_reason IS NULL", name="reason_has_poll"),
-    CheckConstraint("kind_source IN ('given', 'found', 'guessed')", name="kind_source_value"),
-    CheckConstraint("named_by IN ('person', 'service', 'callback')", name="named_by_value"),
-    CheckConstraint("kind_tries >= 0", name="kind_tries_count"),
-    within("note", 500),
-    Index("jobs_changed", "id", sqlite_where=text("changed = 1")),
-    partial("jobs_active", "id", where="tracking = 'active'"),
-    # Lists, by row id and by the last change of state: see `store.paging`.
-    Index("jobs_by_tracking", "project", "tracking", "state"),
-    Index("jobs_by_change", "project", "tracking", "state", "state_since"),
-    Index("jobs_by_since", "state_since"),
-    # The same of a batch, and whether any of its jobs is still active.
-    partial("jobs_by_batch", "batch", "project", "tracking", "state", where="batch IS NOT NULL"),
-    partial(
-        "jobs_by_batch_change", "batch", "project", "tracking", "state", "state_since", where="batch IS NOT NULL"
-    ),
-    # For learning: the latest ended jobs of each kind.
-    partial("jobs_finished", "project", "kind", "state_since", where="tracking = 'finished'"),
-    # How far back the service's list must be read. A job enters with its first answer and leaves at its end.
-    partial("jobs_oldest", "project", "created_at", where=_HAS_AGE),
-    # Jobs known from callbacks alone, whose number is limited.
-    partial("jobs_unconfirmed", "project", where=_UNCONFIRMED),
-    # Unopened videos, by when their links expire.
-    partial("jobs_unseen", "link_until", where=_UNSEEN),
-    partial("jobs_reminded", "link_until", where=_REMINDED),
     # Row ids appear in delivery keys forever, so they must not be reused.
     sqlite_autoincrement=True,
 )
@@ -133,9 +78,6 @@ LOOKS = Table(
     Column("polls", BigInteger, nullable=False),
     *(Column(name, Moment) for name in ("last_polled_at", "next_poll_at")),
     *(Column(name, Text) for name in ("last_error", "asked_by", "next_reason")),
-    CheckConstraint("polls >= 0", name="polls_count"),
-    *(within(name, 64) for name in ("asked_by", "next_reason")),
-    CheckConstraint("next_poll_at IS NOT NULL OR next_reason IS NULL", name="reason_has_poll"),
 )
 
 # JOBS.tags by tag, to find jobs. `store.labels` writes both together.
@@ -144,26 +86,24 @@ JOB_TAGS = Table(
     METADATA,
     Column("tag", Text, primary_key=True),
     Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Index("job_tags_by_job", "job"),
     sqlite_with_rowid=False,
 )
 
-# The batches, and how their jobs ended, so that a list of batches does not read their jobs. `store.tracking` adds
-# new jobs, triggers (migration 0008) do the rest. A count may be 0; the state '' stands for no state.
+# The batches, and how many jobs of each tracking and state they have, so that a list of batches does not read
+# their jobs. `store.tracking` notes the newest job, triggers (migrations 0008 and 0014) do the rest. A count may
+# be 0; the state '' stands for no state.
 BATCHES = Table(
     "batches",
     METADATA,
     *(Column(name, Text, primary_key=True) for name in ("batch", "project")),
     Column("newest", ROW_ID, nullable=False),  # the highest row id of its jobs
-    Index("batches_newest", "newest"),
-    Index("batches_by_project", "project", "newest"),
     sqlite_with_rowid=False,
 )
 BATCH_COUNTS = Table(
     "batch_counts",
     METADATA,
     *(Column(name, Text, primary_key=True) for name in ("batch", "project", "tracking", "state")),
-    Column("n", BigInteger, nullable=False),  # jobs that are not tracked
+    Column("n", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -177,8 +117,6 @@ JOB_COUNTS = Table(
     sqlite_with_rowid=False,
 )
 
-_FREEZES = "\"after\" = 'BLOCK'"
-
 TRANSITIONS = Table(
     "transitions",
     METADATA,
@@ -189,18 +127,8 @@ TRANSITIONS = Table(
     Column("after", Text, nullable=False),
     Column("observed_at", Moment, nullable=False),
     Column("reported_at", Moment),
-    UniqueConstraint("job", "seq", name="transitions_seq"),
-    CheckConstraint(
-        '(seq = 1 AND "before" IS NULL) OR (seq > 1 AND "before" IS NOT NULL)', name="first_has_no_before"
-    ),
-    CheckConstraint('"before" IS NULL OR "before" <> "after"', name="moves"),
-    within("before", 64),
-    within("after", 64),
-    partial("transitions_blocked", "job", where=_FREEZES),
     sqlite_autoincrement=True,
 )
-
-_UNSENT = "status = 'pending' OR status = 'sending' OR status = 'held'"
 
 DELIVERIES = Table(
     "deliveries",
@@ -226,28 +154,6 @@ DELIVERIES = Table(
     Column("defects", Integer, nullable=False, server_default=text("0")),
     Column("mute", BigInteger),  # the mute that keeps it: it is not sent meanwhile
     Column("unmuted_at", Moment),  # when the last mute that kept it ended
-    UniqueConstraint("key", "channel", name="deliveries_key"),
-    within("key", 300),
-    within("channel", 128),
-    within("event", 64),  # not an enum check: later releases add events
-    within("project", 128),
-    CheckConstraint("transition IS NULL OR job IS NOT NULL", name="transition_has_job"),
-    CheckConstraint("length(facts) >= 2", name="facts_length"),
-    CheckConstraint("status IN ('pending', 'sending', 'sent', 'held', 'dead', 'canceled')", name="status_value"),
-    CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="sent_has_time"),
-    CheckConstraint("attempts >= 0", name="attempts_count"),
-    CheckConstraint("tried_for >= 0", name="tried_for_counts"),
-    CheckConstraint("defects >= 0", name="defects_counts"),
-    CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
-    partial("deliveries_due", "channel", "status", "mute", "due_at", "id", where=_UNSENT),
-    partial("deliveries_muted", "mute", where="mute IS NOT NULL"),
-    partial("deliveries_order", "job", "channel", "id", where=_UNSENT),
-    partial("deliveries_by_job", "job", where="job IS NOT NULL"),
-    Index("deliveries_by_transition", "transition"),
-    # Lists, counts, recent traffic of a channel, and retention.
-    Index("deliveries_by_status", "channel", "status", "created_at"),
-    # Lists by columns that never change: one index write for each delivery.
-    Index("deliveries_by_event", "project", "event", "created_at"),
     sqlite_autoincrement=True,
 )
 
@@ -282,11 +188,6 @@ ATTEMPTS = Table(
     Column("status_code", Integer),
     Column("reason", Text),
     Column("shared", Integer, nullable=False, server_default=text("1")),  # deliveries in the same message
-    UniqueConstraint("delivery", "n", name="attempts_n"),
-    CheckConstraint("n >= 1", name="n_counts"),
-    CheckConstraint("outcome IN ('sent', 'retry', 'unknown', 'held', 'dead')", name="outcome_value"),
-    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
-    CheckConstraint("shared >= 1", name="shared_counts"),
 )
 
 MOST_PICTURE = 2 * 1024 * 1024
@@ -301,10 +202,6 @@ PICTURES = Table(
     Column("data", LargeBinary),
     Column("fetched_at", Moment, nullable=False),
     Column("error", Text),
-    CheckConstraint("(data IS NULL) = (error IS NOT NULL)", name="data_or_error"),
-    CheckConstraint("data IS NULL OR content_type IS NOT NULL", name="data_has_type"),
-    CheckConstraint(f"length(data) BETWEEN 1 AND {MOST_PICTURE}", name="data_length"),
-    partial("pictures_kept", "fetched_at", where="data IS NOT NULL"),
 )
 
 LINKS = Table(
@@ -318,12 +215,6 @@ LINKS = Table(
     Column("revoked_at", Moment),
     Column("clicks", BigInteger, nullable=False, server_default=text("0")),
     Column("last_click_at", Moment),
-    UniqueConstraint("job", name="links_job"),
-    UniqueConstraint("token", name="links_token"),
-    within("token", 128),
-    CheckConstraint("clicks >= 0", name="clicks_count"),
-    CheckConstraint("(clicks = 0) = (last_click_at IS NULL)", name="click_has_time"),
-    Index("links_expiry", "expires_at"),
     # A click is recorded by the link's id, which must not be reused.
     sqlite_autoincrement=True,
 )
@@ -334,8 +225,6 @@ PROJECT_STATUS = Table(
     Column("project", Text, primary_key=True),
     Column("facts", JsonText, nullable=False),
     Column("at", Moment, nullable=False),
-    within("project", 128),
-    CheckConstraint("length(facts) >= 2", name="facts_length"),
 )
 
 DISCOVERIES = Table(
@@ -350,14 +239,6 @@ DISCOVERIES = Table(
     Column("added", Integer),
     Column("error", Text),
     Column("result", JsonText),
-    within("project", 128),
-    CheckConstraint("length(filters) >= 2", name="filters_length"),
-    CheckConstraint("found >= 0 AND added >= 0", name="found_counts"),
-    CheckConstraint(
-        "(ended_at IS NULL) = (found IS NULL) AND (ended_at IS NULL) = (added IS NULL)", name="ended_has_counts"
-    ),
-    CheckConstraint("ended_at IS NOT NULL OR (error IS NULL AND result IS NULL)", name="result_has_end"),
-    partial("discoveries_waiting", "id", where="ended_at IS NULL"),
     # The command finds its row by id, which must not be reused.
     sqlite_autoincrement=True,
 )
@@ -369,10 +250,6 @@ SIGNATURES = Table(
     Column("project", Text, nullable=False),
     Column("job_id", Text, nullable=False),
     Column("used_at", Moment, nullable=False),
-    within("digest", 128),
-    within("project", 128),
-    within("job_id", 128),
-    Index("signatures_age", "used_at"),
 )
 
 ADDRESSES = Table(
@@ -381,9 +258,6 @@ ADDRESSES = Table(
     Column("channel", Text, primary_key=True),
     Column("salt", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
-    within("channel", 128),
-    within("salt", 64),
-    within("fingerprint", 16),
 )
 
 # Who did what to what on a person's or a tool's word. Rows outlive what they name.
@@ -398,14 +272,6 @@ ACTIONS = Table(
     Column("subject", Text),  # a job's id, or the name of a batch, channel, …
     Column("count", BigInteger, nullable=False, server_default=text("1")),  # of jobs or deliveries
     Column("details", JsonText),
-    within("who", 128),
-    within("what", 64),
-    within("project", 128),
-    within("subject", 200),
-    CheckConstraint("count >= 0", name="count_counts"),
-    Index("actions_by_subject", "subject"),
-    Index("actions_by_project", "project"),
-    Index("actions_age", "at"),
     sqlite_autoincrement=True,
 )
 
@@ -424,14 +290,6 @@ MUTES = Table(
     Column("then", Text, nullable=False, server_default=text("'send'")),
     Column("ended_at", Moment),
     Column("ended_by", Text),
-    CheckConstraint("scope IN ('job', 'batch', 'tag', 'channel')", name="scope_value"),
-    CheckConstraint("\"then\" IN ('send', 'drop')", name="then_value"),
-    CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_has_who"),
-    within("project", 128),
-    within("subject", 128),
-    within("who", 128),
-    within("comment", 500),
-    partial("mutes_unended", "until", where="ended_at IS NULL"),
     sqlite_autoincrement=True,
 )
 
@@ -443,9 +301,6 @@ PAUSES = Table(
     Column("at", Moment, nullable=False),
     Column("who", Text, nullable=False),
     Column("comment", Text),
-    within("project", 128),
-    within("who", 128),
-    within("comment", 500),
 )
 
 # The service's last answer that changed a job's state, without secrets.
@@ -455,7 +310,6 @@ ANSWERS = Table(
     Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("at", Moment, nullable=False),  # of the transition
     Column("body", Text, nullable=False),
-    CheckConstraint("length(body) BETWEEN 2 AND 16384", name="body_length"),
 )
 
 THUMBNAILS = Table(
@@ -465,8 +319,6 @@ THUMBNAILS = Table(
     Column("data", LargeBinary, nullable=False),  # WebP
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
-    CheckConstraint("length(data) BETWEEN 1 AND 65536", name="data_length"),
-    CheckConstraint("width >= 1 AND height >= 1", name="size_counts"),
 )
 
 # How many jobs ended on each day (UTC, by when it was observed), and their production times: kept by a trigger
@@ -491,5 +343,4 @@ CHANGES = Table(
     Column("kind", Text, nullable=False),
     Column("row", BigInteger),
     Column("name", Text),
-    within("kind", 32),
 )

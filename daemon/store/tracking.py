@@ -1,5 +1,5 @@
 """Taking jobs up: what a request to track one does, given what is known of it. Also finding the kinds of jobs
-whose kind was guessed, ending tracking, and reading all that are tracked.
+whose kind was guessed, and ending tracking.
 
 Owns these statements, for `Jobs`. Neither what the service reported of a job nor a known kind is replaced.
 """
@@ -7,34 +7,28 @@ Owns these statements, for `Jobs`. Neither what the service reported of a job no
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Connection,
-    Dialect,
     Text,
     and_,
     bindparam,
     case,
     func,
     insert,
-    literal_column,
-    not_,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches, links
 from daemon.store.labels import add_tags, put_tags
-from daemon.store.mapping import CHUNK, WATCHED, chunks, plain, watch_rows
+from daemon.store.mapping import CHUNK, chunks, plain
 from daemon.store.mutes import words_changed
 from daemon.store.rows import (
     Change,
@@ -45,7 +39,6 @@ from daemon.store.rows import (
     TrackRule,
 )
 from daemon.store.tables import BATCHES, JOBS
-from daemon.store.watch_row import ActivePage
 
 _Key = tuple[str, str]
 
@@ -392,50 +385,3 @@ def tried_kinds(connection: Connection, tries: Mapping[int, int]) -> None:
     """Store how many rounds of asking failed, by row id."""
     if tries:
         connection.execute(_TRIED, [{"row": row, "tries": number} for row, number in tries.items()])
-
-
-_ORDINARY = and_(
-    *(_C.state.is_not(None), _C.episode == literal_column("1")), _C.kind_source != plain(KindSource.GUESSED)
-)
-_ON_PAGE = and_(_C.tracking == plain(Tracking.ACTIVE), _C.id > bindparam("after"))
-# The columns of `OrdinaryRow`, without a state for other jobs. A start reads these of every active job, and each
-# value takes a twentieth of its time.
-_PAGE = (
-    select(
-        *(_C.id, _C.project, _C.kind, _C.job_id, case((_ORDINARY, _C.state)), _C.state_since, _C.tracked_at),
-        *(case((_C.created_at > _C.started_at, _C.created_at)), _C.started_at, _C.reported_at, _C.expected_length),
-    )
-    .where(_ON_PAGE)
-    .order_by(_C.id)
-    .limit(bindparam("most"))
-)
-_ASIDE = select(*WATCHED).where(_ON_PAGE, _C.id <= bindparam("last"), not_(_ORDINARY)).order_by(_C.id)
-
-_state = itemgetter(4)
-
-
-def active_page(connection: Connection, *, after: int, limit: int) -> ActivePage:
-    """Return up to `limit` active jobs with row ids above `after`."""
-    ordinary, others = _compiled(connection.dialect)
-    rows = _as_stored(connection, ordinary, {"after": after, "most": limit})
-    last = rows[-1][0] if rows else 0
-    if all(map(_state, rows)):
-        return ActivePage(rows, (), last)
-    aside = watch_rows(_as_stored(connection, others, {"after": after, "last": last}))
-    return ActivePage(list(filter(_state, rows)), aside, last)
-
-
-@lru_cache(maxsize=4)
-def _compiled(dialect: Dialect) -> tuple[SQLCompiler, SQLCompiler]:
-    return _PAGE.compile(dialect=dialect), _ASIDE.compile(dialect=dialect)
-
-
-def _as_stored(connection: Connection, compiled: SQLCompiler, values: dict[str, Any]) -> Sequence[Any]:
-    """Return rows as the driver makes them: SQLAlchemy's own take a third longer, which a start would notice."""
-    given: Any = compiled.construct_params(values)
-    if compiled.positiontup is not None:
-        given = itemgetter(*compiled.positiontup)(given)
-    with connection.exec_driver_sql(compiled.string, given) as result:
-        assert result.cursor is not None, "it returns rows"
-        rows: Sequence[Any] = result.cursor.fetchall()
-    return rows

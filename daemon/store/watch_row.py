@@ -1,18 +1,11 @@
 """What the watch needs of jobs, as they are stored. Owns the conversions of the columns."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from sys import intern
 from typing import NamedTuple
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.store.rows import from_stamp
-
-OrdinaryRow = tuple[int, ProjectName, str, JobId, str, int, int, int | None, int | None, int | None, float | None]
-"""The columns as stored of an ordinary job: row id, project, kind, job id, state; stamps of when wrapd saw it come
-into that state and of when its tracking began; the service's stamps of its creation (if it
-lies after the next), the start of its production and its last update; its expected length. Nothing is converted,
-since a start reads every active job."""
 
 _SOURCES = {each.value: each for each in KindSource}
 _NAMED = {each.value: each for each in NamedBy}
@@ -92,13 +85,3 @@ class WatchRow(_WatchColumns):
     def named_by(self) -> NamedBy:
         """Who named it."""
         return _NAMED[self.named_value]
-
-
-class ActivePage(NamedTuple):
-    """Some active jobs. Those in `rows` were answered under a kind that is no guess, and are in their first span
-    of tracking. The few `others` come with all columns."""
-
-    rows: Sequence[OrdinaryRow]
-    others: Sequence[WatchRow]
-    last: int
-    """The highest row id; 0 without jobs."""

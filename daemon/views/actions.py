@@ -3,9 +3,10 @@ which a tool acts. docs/cli.md is generated from the comments. Pure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.events import Json
 from daemon.domain.text import stamp
@@ -18,8 +19,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import, and digests are
     from daemon.store import ActionRow, AttemptRow, DeliveryRow, TransitionRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class Act(Struct, frozen=True, kw_only=True):
     """What a person or tool did, in `show --json` and the API under `actions`."""
 
     at: str | None  # when
@@ -48,8 +48,7 @@ MOST_ACTIONS = 50
 """The latest actions on a job that are told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobLog:
+class JobLog(Struct, frozen=True, kw_only=True):
     """The additional keys of `show --json` and of a single job in the API."""
 
     transitions: tuple[Transition, ...]  # every observed change of state, oldest first
@@ -72,8 +71,7 @@ def story(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(Struct, frozen=True, kw_only=True):
     """A token of the API, in `tokens list --json` and the API."""
 
     id: str  # the 8 characters after `wrapd_`

@@ -1,9 +1,10 @@
 """The views of a batch, of a share of one, and of the end of other jobs. docs/cli.md is generated from the
 comments. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.text import stamp
 from daemon.views.jobs import Remaining, remaining
@@ -14,8 +15,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import BatchRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Struct, frozen=True, kw_only=True):
     """A batch, in `batches --json`."""
 
     project: str  # name of the project in the config
@@ -36,8 +36,7 @@ class Batch:
     soonest_at: str | None  # jobs began now; null if all have ended or it is not known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Struct, frozen=True, kw_only=True):
     """When the last of some tracked jobs ends, in the API."""
 
     jobs: int  # number of those that fit, are tracked and are not frozen; if too many fit, at least so many do
@@ -78,8 +77,7 @@ WAYS = ("succeeded", "partial", "failed", "canceled", "lost", "expired", "stoppe
 """The ways in which a job of a batch ends; a test checks them against the store's own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(Struct, frozen=True, kw_only=True):
     """A share of a batch. Its address is in no answer but that which made it."""
 
     id: int  # its number

@@ -1,7 +1,8 @@
 """The view of a channel. docs/cli.md is generated from the comments. Pure."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.events import JOB_EVENTS, Event
 from daemon.domain.jobs import ChannelName
@@ -16,8 +17,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import DeliveryStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelFacts:
+class ChannelFacts(Struct, frozen=True, kw_only=True):
     """What the config says about a channel. Durations are seconds."""
 
     timezone: str
@@ -30,8 +30,7 @@ class ChannelFacts:
     templates: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedQuiet:
+class ListedQuiet(Struct, frozen=True, kw_only=True):
     """Quiet hours, under `quiet` of a channel or route."""
 
     from_: str  # HH:MM
@@ -40,8 +39,7 @@ class ListedQuiet:
     urgent: tuple[str, ...]  # events that are sent anyway
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedChannel:
+class ListedChannel(Struct, frozen=True, kw_only=True):
     """A channel of the config, in `channels --json` and the API."""
 
     channel: str  # name of the channel in the config

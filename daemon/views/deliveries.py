@@ -1,7 +1,8 @@
 """The views of a delivery and its attempts. docs/cli.md is generated from the comments. Pure."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.text import stamp
 
@@ -11,8 +12,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import AttemptRow, DeliveryRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One attempt to send, under `tries` of a delivery."""
 
     n: int  # its number, from 1
@@ -24,8 +24,7 @@ class Attempt:
     shared: int  # number of alerts in the same message; more than 1: a digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """One event for one channel, in `deliveries --json`, and in `show --json` and the API under `deliveries`."""
 
     id: int  # for `deliveries retry`

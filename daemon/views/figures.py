@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.events import Json
 from daemon.domain.production import samples_of
@@ -22,8 +23,7 @@ DAYS = 28
 _SUCCESSES = (State.SUCCEED, State.PARTIAL_SUCCEED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Produced:
+class Produced(Struct, frozen=True, kw_only=True):
     """The production times of a kind's last 200 jobs that ended, in `stats --json` under `production`."""
 
     kind: str  # the kind of job
@@ -33,8 +33,7 @@ class Produced:
     high_seconds: float | None  # 9 of 10 took less
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
+class Day(Struct, frozen=True, kw_only=True):
     """The jobs that ended on a day, in `stats --json` under `days`."""
 
     day: str  # the day in UTC
@@ -64,8 +63,7 @@ class Day:
         return self.seconds / self.timed if self.timed else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(Struct, frozen=True, kw_only=True):
     """A project and its figures, in `stats --json`."""
 
     project: str  # name of the project in the config

@@ -4,10 +4,11 @@ comments. Pure.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.jobs import Tracking
 from daemon.domain.states import State
@@ -56,8 +57,7 @@ _STATUS = {
 _ORDER = {end.value: 2 * number for number, end in enumerate(JobEnd)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
+class Followed(Struct, frozen=True, kw_only=True):
     """A job as last seen, in `watch --json`: one line for each job at first, then one for each change."""
 
     project: str  # name of the project in the config
@@ -71,8 +71,7 @@ class Followed:
     error: str | None  # of a failed job: the service's message, else its code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusion:
+class Conclusion(Struct, frozen=True, kw_only=True):
     """How `watch` ended, in the last line of `watch --json`."""
 
     jobs: int  # how many jobs were followed

@@ -3,9 +3,10 @@ generated from the comments. Pure.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import Asset, Tracking, link_expiry
@@ -17,8 +18,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
 _LONG_AGO = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remaining:
+class Remaining(Struct, frozen=True, kw_only=True):
     """A job's remaining production time, in seconds and as times."""
 
     median_seconds: float  # until `ends_at`
@@ -29,8 +29,7 @@ class Remaining:
     high_at: str | None  # 9 of 10 end before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """A job, in `jobs --json`, `show --json` and the API."""
 
     project: str  # name of the project in the config
@@ -75,8 +74,7 @@ class Job:
     named_by: str  # who named the job: person (or a tool), service (its list) or callback (only a callback)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
+class Transition(Struct, frozen=True, kw_only=True):
     """An observed change of state, in `show --json` and the API under `transitions`."""
 
     from_: str | None  # null for the first answer
@@ -90,7 +88,7 @@ def job(
 ) -> Job:
     """The view of a job, with its remaining production time as of `now`. Without `links` it has none, which saves
     a list the reading of their signatures."""
-    asset = row.asset if links else _without_links(row.asset)
+    asset, linked = row.asset, row.asset if links else _NO_LINKS
     return Job(
         project=row.project,
         kind=row.kind,
@@ -105,12 +103,12 @@ def job(
         tracked_at=stamp(row.tracked_at),
         name=asset.asset_name,
         asset_id=asset.asset_id,
-        cover_url=asset.cover_url,
-        cover_expires_at=stamp(link_end(asset.cover_url, row.links_at, signed_only=True)),
-        preview_url=asset.preview_url,
-        preview_expires_at=stamp(link_end(asset.preview_url, row.links_at)),
-        download_url=asset.download_url,
-        download_expires_at=stamp(link_end(asset.download_url, row.links_at)),
+        cover_url=linked.cover_url,
+        cover_expires_at=stamp(link_end(linked.cover_url, row.links_at, signed_only=True)),
+        preview_url=linked.preview_url,
+        preview_expires_at=stamp(link_end(linked.preview_url, row.links_at)),
+        download_url=linked.download_url,
+        download_expires_at=stamp(link_end(linked.download_url, row.links_at)),
         error_code=row.error_code,
         error_msg=row.error_msg,
         duration=row.duration,
@@ -140,7 +138,7 @@ def is_orphaned(row: "JobRow", projects: Collection[str]) -> bool:
 
 def kept(row: "JobRow", projects: Collection[str]) -> "JobRow":
     """The job; if it is orphaned, without its plan, which no daemon will execute."""
-    return replace(row, next_poll_at=None, next_reason=None) if is_orphaned(row, projects) else row
+    return row._replace(next_poll_at=None, next_reason=None) if is_orphaned(row, projects) else row
 
 
 def remaining(eta: Eta | None, *, now: datetime) -> Remaining | None:
@@ -157,8 +155,7 @@ def remaining(eta: Eta | None, *, now: datetime) -> Remaining | None:
     )
 
 
-def _without_links(asset: Asset) -> Asset:
-    return Asset(asset_id=asset.asset_id, asset_name=asset.asset_name)
+_NO_LINKS = Asset()
 
 
 def transition(row: "TransitionRow") -> Transition:
@@ -178,8 +175,7 @@ def link_end(url: str | None, fetched_at: datetime | None, *, signed_only: bool 
     return link_expiry(url, fetched_at=fetched_at)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tracked:
+class Tracked(Struct, frozen=True, kw_only=True):
     """The result for a job, in `track --json` and the answer to `POST /api/v1/jobs` under `jobs`."""
 
     project: str  # name of the project in the config

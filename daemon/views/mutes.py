@@ -1,8 +1,9 @@
 """The view of a mute. docs/cli.md is generated from the comments. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.text import stamp
 
@@ -10,8 +11,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import MuteRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mute:
+class Mute(Struct, frozen=True, kw_only=True):
     """Whose alerts are not sent for a while, in `mute list --json`."""
 
     id: int  # for `mute end`

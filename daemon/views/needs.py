@@ -10,9 +10,10 @@ own.
 import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from daemon.domain.mutes import MuteScope
 from daemon.domain.text import clean, stamp
@@ -37,8 +38,7 @@ _REASON = 300
 """Characters of a reason in a sentence."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """Something that needs a person, in `needs --json` under `items`."""
 
     # no_daemon, auth_failed, project_down, channel_refused, dead_alerts, failed, frozen, lost, expired, overdue,
@@ -55,8 +55,7 @@ class Need:
     action: str  # the command that deals with it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class Needs(Struct, frozen=True, kw_only=True):
     """What needs a person, in `needs --json`."""
 
     items: tuple[Need, ...]  # the worst ones, worst first; see below
@@ -66,8 +65,7 @@ class Needs:
     as_of: str | None  # when the list was made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
+class Around(Struct, frozen=True, kw_only=True):
     """What the rows do not say: the time, the projects of the config, whether a daemon runs, and how many seconds
     after tracking began a job expires. Jobs that failed, were lost or expired before `since` do not count."""
 

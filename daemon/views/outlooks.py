@@ -5,23 +5,23 @@ those that a command learned from the database. Pure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from daemon.domain.batches import LastEnd, Unended, last_end
+from msgspec import Struct
+from msgspec.structs import replace
+
+from daemon.domain.batches import last_end
 from daemon.domain.durations import ETA_FROM, ClassKey, Durations, Eta, eta
 from daemon.domain.jobs import Tracking
-from daemon.domain.production import elapsed_of, is_credible
+from daemon.domain.production import Unended, elapsed_of
 from daemon.domain.states import State
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from collections.abc import Iterable
 
-    from daemon.store import JobRow, WatchRow
-
-_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+    from daemon.store import JobRow
 
 
 class NoEta(StrEnum):
@@ -47,8 +47,15 @@ NO_ETA: Mapping[NoEta, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class NoEnd(StrEnum):
+    """Why a batch has no expected end."""
+
+    NOT_BEGUN = "not_begun"
+    UNKNOWN = "unknown"
+    TOO_MANY = "too_many"
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
     """A job's remaining production time as of `at`, or the `reason` why there is none (None if not applicable), of
     a job also as a word."""
 
@@ -62,20 +69,22 @@ class Outlook:
         return self.at + timedelta(seconds=seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchOutlook(Outlook):
+class BatchOutlook(Outlook, frozen=True, kw_only=True):
     """The time until the last job of a batch ends. Without an ETA, it takes at least `soonest` seconds, if
-    known."""
+    known, and the reason is also there as a word (None if not applicable), with the `number` of jobs to which it
+    applies."""
 
     soonest: float | None = None
+    no_end: NoEnd | None = None
+    number: int = 0
 
 
-def key_of(row: "JobRow | WatchRow") -> ClassKey:
+def key_of(row: "JobRow") -> ClassKey:
     """The class of a job."""
     return str(row.project), row.kind
 
 
-def outlook(row: "JobRow | WatchRow", durations: Durations, *, now: datetime) -> Outlook:
+def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
     """The outlook of one job."""
     if not in_production(row):
         return not_running(row, now)
@@ -94,33 +103,41 @@ def _none(now: datetime, why: NoEta | None, more: str = "") -> Outlook:
     return Outlook(at=now, reason=reason, why=why)
 
 
-def last_of(durations: Durations, jobs: "Iterable[WatchRow | JobRow]", *, now: datetime) -> BatchOutlook:
-    """The outlook of the last end of these tracked jobs."""
-    last = last_end(durations, (_unended(job, now) for job in jobs))
-    return BatchOutlook(at=now, eta=last.eta, reason=_no_last_end(last), soonest=last.soonest)
+def last_of(durations: Durations, jobs: "Iterable[Unended]", *, now: datetime) -> BatchOutlook:
+    """The outlook of the last end of these jobs."""
+    last = last_end(durations, jobs)
+    found = BatchOutlook(at=now)
+    if last.not_begun:
+        found = not_begun(last.not_begun, now=now)
+    elif last.unknown:
+        reason = f"no estimate for {_jobs(last.unknown)}"
+        found = BatchOutlook(at=now, reason=reason, no_end=NoEnd.UNKNOWN, number=last.unknown)
+    return replace(found, eta=last.eta, soonest=last.soonest)
 
 
-def overdue(rows: "Iterable[WatchRow]", durations: Durations, now: datetime) -> "list[tuple[WatchRow, datetime]]":
-    """The jobs in production that take too long by the law of jobs like them, in order, each with the time since
-    which it does. Works on the times as stored, since a list of what needs a person asks about hundreds."""
-    at, found = (now - _EPOCH) // _MICROSECOND, []
-    for row in rows:
-        seen, started = row.state_since_stamp, row.started_stamp
-        begin = started if started is not None and is_credible(started, row.created_stamp, seen) else seen
-        if begin is None or row.state_text != State.PROCESSING:
-            continue
-        late = (at - begin) / 1e6 - durations.law((row.project, row.kind), row.expected_length).stuck_after
+def not_begun(number: int, *, now: datetime) -> BatchOutlook:
+    """The outlook of a batch of which so many jobs are not in production, without the bound on its end."""
+    reason = f"not in production yet: {_jobs(number)}"
+    return BatchOutlook(at=now, reason=reason, no_end=NoEnd.NOT_BEGUN, number=number)
+
+
+def overdue(running: Mapping[int, Unended], durations: Durations, now: datetime) -> dict[int, datetime]:
+    """Which of these jobs in production take too long by the law of jobs like them, in order, each with the time
+    since which it does."""
+    found = {}
+    for row_id, (key, length, elapsed) in running.items():
+        late = (elapsed or 0.0) - durations.law(key, length).stuck_after
         if late > 0:
-            found.append((row, now - timedelta(seconds=late)))
+            found[row_id] = now - timedelta(seconds=late)
     return found
 
 
-def in_production(row: "JobRow | WatchRow") -> bool:
+def in_production(row: "JobRow") -> bool:
     """Whether the job is in production, as far as wrapd knows."""
     return row.tracking is Tracking.ACTIVE and row.state == State.PROCESSING
 
 
-def not_running(row: "JobRow | WatchRow", now: datetime) -> Outlook:
+def not_running(row: "JobRow", now: datetime) -> Outlook:
     """The outlook of a job that is not in production."""
     if row.tracking is not Tracking.ACTIVE:
         return _none(now, None)
@@ -133,17 +150,6 @@ def not_running(row: "JobRow | WatchRow", now: datetime) -> Outlook:
             return _none(now, NoEta.FROZEN)
         case _:
             return _none(now, NoEta.UNKNOWN_STATE)
-
-
-def _unended(job: "WatchRow | JobRow", now: datetime) -> Unended:
-    return Unended(key=(str(job.project), job.kind), length=job.expected_length, elapsed=elapsed_of(job, now))
-
-
-def _no_last_end(last: LastEnd) -> str | None:
-    """Why there is no estimate for the last end."""
-    if last.not_begun:
-        return f"not in production yet: {_jobs(last.not_begun)}"
-    return f"no estimate for {_jobs(last.unknown)}" if last.unknown else None
 
 
 def _jobs(number: int) -> str:

@@ -1,7 +1,8 @@
 """The view of a pause. docs/cli.md is generated from the comments. Pure."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.text import stamp
 
@@ -9,8 +10,7 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import PauseRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paused:
+class Paused(Struct, frozen=True, kw_only=True):
     """A pause of a project, in `stats --json` under `paused`."""
 
     project: str  # name of the project in the config

@@ -5,8 +5,9 @@ the lists and the feed do), and never lets an error of the store become a job's 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from daemon.domain.durations import eta
 from daemon.domain.events import Event, Json, events_of
@@ -23,6 +24,7 @@ from daemon.watch.context import ProjectContext
 from daemon.watch.job import AskedBy, Watched
 from daemon.watch.learning import started_before
 from daemon.watch.links import download_url, linkless, links_now
+from daemon.watch.planner import FOLLOWED, Announced
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
@@ -41,8 +43,7 @@ DEFECTS = 3
 """Consecutive internal errors after which a job is queried at the slowest pace and reported by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """The query that an answer belongs to: how it was made and when it began (monotonic seconds). `kept` returns
     the answer in the form that is kept with a move; None for one of a list."""
 
@@ -51,8 +52,7 @@ class Asked:
     kept: Callable[[], str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndFound:
+class EndFound(Struct, frozen=True, kw_only=True):
     """An end that was found: how, the service's times of it and of the job's creation (epoch seconds), and when
     the job's previous answered query began (monotonic seconds)."""
 
@@ -73,6 +73,8 @@ class Answers:
         """Jobs queried since the last checkpoint: those with `polls`. Some may be gone by now."""
         self._awaited: set[int] = set()
         """Jobs (row ids) whose alerts wait for a download link."""
+        self.announced = Announced()
+        """How far callbacks announce ends."""
         self.moved: dict[int, Watched] = {}
         """Jobs whose state changed since the last flush, by row id."""
         self.on_end: Callable[[EndFound], None] | None = None
@@ -179,6 +181,11 @@ class Answers:
         if no_links:
             self._look_for_links(watched, of, LINK_RETRIES)
 
+    @property
+    def awaited(self) -> int:
+        """How many alerts wait for a download link."""
+        return len(self._awaited)
+
     def _await_link(self, watched: Watched) -> bool:
         """Whether the job's alert waits for its link: those that wait already leave it a turn in time."""
         client, now = self._context.client, self._context.clock.monotonic()
@@ -190,6 +197,8 @@ class Answers:
     def _report_end(self, found: EndFound, *, succeeded: bool) -> None:
         """Count an end and report it. The store has it already, so an error in a callback must not undo it."""
         self._context.metrics.ends.labels(self._context.project, found.by).inc()
+        now = self._context.clock.monotonic()
+        self.announced.ended(now, announced=now - found.watched.hinted < FOLLOWED)
         try:
             if self.on_end is not None:
                 self.on_end(found)

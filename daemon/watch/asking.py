@@ -5,9 +5,10 @@ queries.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority

@@ -6,7 +6,8 @@ in doubt whether the service answers, the job that probes. Sends nothing and tak
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from daemon.domain.planning import Reason
 from daemon.metastudio.budget import Priority
@@ -31,17 +32,23 @@ _GATHER = 1.0
 _HINT_PACE = 1.0
 """Shortest gap in seconds between two queries of a job that callbacks request."""
 _HINT_PATIENCE = 0.25
-"""Seconds after which the query for a callback goes before the requests that complete alerts."""
+"""Seconds after which the query for a callback goes before the requests that complete alerts, and waits for no
+other one."""
+_AMPLE = 0.7
+"""Share of a second's permits that must be left for a callback's job to be queried singly while another one is: a
+burst then leaves enough for the requests that complete its alerts."""
 _CALLBACKS = 60.0
 """Seconds since the last callback during which callbacks are taken to carry most of the news."""
 _FEED_PATIENCE = 2.0
 """Most seconds for which the feed then waits for callbacks and for requests that complete alerts."""
+_FEW = 0.1
+"""Share of the ends, at most, that callbacks may leave unannounced for the feed to wait until the next one comes:
+its read then replaces a query for that job."""
 _SOME = 100
 """Jobs among which another one to query is looked for first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What to query: the feed if there are no jobs, one job singly, or several by ids."""
 
     jobs: Sequence[Watched] = ()
@@ -63,6 +70,8 @@ class Chooser:
         self._feed = feed
         self._outcomes = outcomes
         self._picked_at = self._hinted_at = float("-inf")
+        self._asked_for: list[Watched] = []
+        """The jobs with callbacks that were queried last."""
         self._feed_since: float | None = None
         """Since when the feed has been due."""
         self._calm_at, self._is_calm = float("-inf"), True
@@ -74,7 +83,7 @@ class Chooser:
             now = self._context.clock.monotonic()
             if not self.calm(now):
                 watched.put_off(now + _GATHER)
-            elif self._may_ask_one_more_singly():
+            elif self._context.may_ask_singly():
                 watched.ask_singly()
         return self._context.agenda.add(watched)
 
@@ -84,30 +93,40 @@ class Chooser:
         now = self._hinted_at = self._context.clock.monotonic()
         if not watched.hint(now, pace=_HINT_PACE):
             return False
-        singly = self._may_ask_one_more_singly()
-        self._context.agenda.ask_soon(watched, watched.hinted, now=now, singly=singly)
+        shared = self._feed_answers(now) or self._better_together(now) or not self._context.may_ask_singly()
+        self._context.agenda.ask_soon(watched, watched.hinted, now=now, singly=not shared)
         return True
 
-    def _may_ask_one_more_singly(self) -> bool:
-        """Whether the waiting single queries take under a second of the budget. Beyond that, lists are cheaper."""
-        return self._context.agenda.queued(JobQueue.SINGLY) < self._context.client.budget.rate
+    def _better_together(self, now: float) -> bool:
+        """Whether a callback's job shares a list with those that come until one can be sent: permits are scarce,
+        since each end takes one more to complete its alert."""
+        budget = self._context.client.budget
+        spare, asked = budget.spare(now), self._hints_under_way()
+        return spare == 0 or (asked > 0 and spare - asked - self._answers.awaited < _AMPLE * budget.rate)
+
+    def _hints_under_way(self) -> int:
+        """How many jobs with callbacks are being queried; the feed counts as one."""
+        self._asked_for = [each for each in self._asked_for if each.in_flight and not each.recording]
+        return len(self._asked_for) + self._feed.reading
 
     def priority(self, now: float) -> Priority:
-        """Return the priority with which the next query waits for its permit. One that may report many ends goes
-        before the requests that complete the alert of one."""
+        """Return the priority with which the next query waits for its permit. The feed, which may report many
+        ends, and a callback that has waited go before the requests that complete alerts."""
         if self._outcomes.doubtful:
             return Priority.NEWS
-        if self._many_hinted(now) or (self._feed_due(now) and not self._feed_waits(now)):
+        if self._feed_due(now) and not self._feed_waits(now):
             return Priority.FEED
-        first = self._context.agenda.first(JobQueue.SINGLY)
-        if first is None or first.reason is not Reason.HINT:
+        since = min(self._hinted(now, JobQueue.SINGLY), self._hinted(now, JobQueue.TOGETHER))
+        if since == math.inf:
             return Priority.NEWS
-        return Priority.FEED if now - first.hinted > _HINT_PATIENCE else Priority.URGENT
+        return Priority.FEED if now - since > _HINT_PATIENCE else Priority.URGENT
 
-    def _many_hinted(self, now: float) -> bool:
-        """Whether callbacks came for more jobs than a second's single queries: those share lists."""
-        first = self._context.agenda.first(JobQueue.TOGETHER)
-        return first is not None and first.reason is Reason.HINT and first.due <= now
+    def _hinted(self, now: float, queue: JobQueue) -> float:
+        """Since when the first job of a queue has waited because a callback came for it; inf if none did."""
+        first = self._context.agenda.first(queue)
+        if first is None or first.reason is not Reason.HINT or first.due > now:
+            return math.inf
+        return max(first.hinted, first.due)
 
     def _feed_due(self, now: float) -> bool:
         try:
@@ -124,10 +143,21 @@ class Chooser:
         since = now if self._feed_since is None else self._feed_since
         return now - self._hinted_at < _CALLBACKS and now - since < _FEED_PATIENCE
 
+    def _feed_answers(self, now: float) -> bool:
+        """Whether the feed is to be read anyway: it then reports an end as well as a query for its job would."""
+        return self._feed_due(now) and self._feed.carries_news
+
+    def _feed_holds(self, now: float) -> bool:
+        """Whether a feed that is due waits for the next callback."""
+        if not (self._feed_waits(now) and self._feed.carries_news):
+            return False
+        together = self._hinted(now, JobQueue.TOGETHER)
+        return together == math.inf and self._answers.announced.unannounced(now) < _FEW
+
     def _hint_first(self, now: float) -> bool:
         """Whether a callback's job goes before the feed."""
-        first = self._context.agenda.first(JobQueue.SINGLY)
-        return first is not None and first.reason is Reason.HINT and first.due <= now and self._feed_waits(now)
+        queues = (JobQueue.SINGLY,) if self._feed_answers(now) else JobQueue
+        return self._feed_waits(now) and any(self._hinted(now, queue) < math.inf for queue in queues)
 
     def anything(self, now: float, *, idle: bool) -> bool:
         """Whether any query may be due: a cheap check."""
@@ -155,22 +185,42 @@ class Chooser:
         """Return the query to send next. While the project does not answer, only single queries are sent."""
         if self._outcomes.doubtful:
             return self._ask_now(self._probe(now), now)
-        if self._feed_due(now) and not self._hint_first(now):
+        if self._feed_due(now) and not (self._hint_first(now) or self._feed_holds(now)):
             return Question()
+        return self._about_jobs(now) or self._ask_now(self._cross_check(now, idle=idle), now)
+
+    def _about_jobs(self, now: float) -> Question | None:
+        """Return the query about jobs that are due or that callbacks came for."""
+        shared = self._many_hinted(now)
+        if shared and self._gathers(now):
+            return None
         singly, together = (self._context.agenda.first(queue) for queue in (JobQueue.SINGLY, JobQueue.TOGETHER))
         if singly is not None and not self._answers.ready(singly, now):
             singly = None
         if (
             singly is not None
-            and not self._many_hinted(now)
+            and not shared
             and (together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT))
         ):
-            return Question(self._context.agenda.pop(JobQueue.SINGLY))
+            return self._ask(self._context.agenda.pop(JobQueue.SINGLY))
         if self._id_lists.due(now) and (chosen := self._id_lists.choose(now)):
-            return Question(chosen)
-        if singly is not None:
-            return Question(self._context.agenda.pop(JobQueue.SINGLY))
-        return self._ask_now(self._cross_check(now, idle=idle), now)
+            return self._ask(chosen)
+        return None if singly is None else self._ask(self._context.agenda.pop(JobQueue.SINGLY))
+
+    def _many_hinted(self, now: float) -> bool:
+        """Whether callbacks' jobs that share a list are next."""
+        since = self._hinted(now, JobQueue.TOGETHER)
+        return since < math.inf and since <= self._hinted(now, JobQueue.SINGLY)
+
+    def _gathers(self, now: float) -> bool:
+        """Whether these wait for others as long as a query for earlier ones is under way."""
+        waited = now - self._hinted(now, JobQueue.TOGETHER)
+        return self._context.planner.list_size > 1 and waited <= _HINT_PATIENCE and self._hints_under_way() > 0
+
+    def _ask(self, jobs: Sequence[Watched]) -> Question:
+        self._hints_under_way()
+        self._asked_for += [each for each in jobs if each.reason is Reason.HINT]
+        return Question(jobs)
 
     def _ask_now(self, watched: Watched | None, now: float) -> Question | None:
         if watched is None or not self._context.agenda.take(watched):

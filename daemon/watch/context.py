@@ -10,6 +10,8 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
+from msgspec import Struct
+
 from daemon.clock import Clock
 from daemon.domain.jobs import ProjectName
 from daemon.domain.routing import Routing
@@ -18,7 +20,7 @@ from daemon.metrics import Metrics
 from daemon.store import Store
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Agenda, step
+from daemon.watch.agenda import Agenda, JobQueue, step
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
@@ -26,8 +28,7 @@ from daemon.watch.settings import PollingPlan
 _OLDEST = timedelta(days=366)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """How long a job may be missing or unfinished (seconds), and how many requests may be under way at once."""
 
     not_found_grace: float
@@ -71,6 +72,10 @@ class ProjectContext:
         """Do work over all jobs: one step now, which suffices for few, and the others in the background."""
         if step(work):
             self.tasks.spawn("replan", all_steps(work), project=self.project)
+
+    def may_ask_singly(self) -> bool:
+        """Whether the waiting single queries take under a second of the budget. Beyond that, lists are cheaper."""
+        return self.agenda.queued(JobQueue.SINGLY) < self.client.budget.rate
 
     def created_since(self) -> datetime:
         """Return the bound on the age of jobs in lists by ids: without one the service lists only the last

@@ -11,10 +11,11 @@ minutes), and the next daemon continues from there.
 
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from daemon.clock import Clock
 from daemon.commands import discovered

@@ -44,8 +44,6 @@ _JOIN = 5
 """Entries that each page repeats of the one before, since entries shift while pages are read."""
 _SAMPLE, _SAMPLE_AGAIN = 100, 10.0
 """Jobs sampled to plan the next read, and seconds for which a sample is used."""
-_RECENT = 30.0
-"""Seconds over which observed ends are counted."""
 _MARGIN = timedelta(hours=1)
 _SINCE_AGAIN = 60.0
 """Seconds after which the oldest tracked job is read again from the store."""
@@ -145,13 +143,17 @@ class FeedReader:
         self._since_at = -math.inf
         self._sample = list(context.agenda)
         self._sampled_at = -math.inf
-        self._ends: list[float] = []
 
     @property
     def carries_news(self) -> bool:
         """Whether other queries are a safety net: the feed is trusted, and a list by ids cannot hold all jobs."""
         listed = self._context.agenda.listed
         return self.trust.trusted and listed >= FEED_FROM and listed > self._context.planner.list_size
+
+    @property
+    def reading(self) -> bool:
+        """Whether it is being read."""
+        return self._reading
 
     def due(self, now: float) -> bool:
         """Whether to read it now."""
@@ -216,7 +218,6 @@ class FeedReader:
         """Note an end that the feed or the safety net found, and hold it against what the feed has shown."""
         now = self._context.clock.monotonic()
         job_id, reported = end.watched.job_id, end.reported
-        self._ends.append(now)
         if not self.trust.usable(now) or not end.watched.kind.listed:
             return
         if end.by == "feed" or job_id in self._shown:  # a single query may have completed an end that it showed
@@ -353,7 +354,7 @@ class FeedReader:
         if self._context.agenda.listed <= planner.list_size:
             return longest  # lists by ids carry the news; the feed is read only to stay proven
         soonest = _SOONEST if self.trust.trusted else _SOONEST_ON_TRIAL
-        ends = self._ends_per_second(now)
+        ends = self._ends_per_second(now) * self._answers.announced.unannounced(now)
         # n ends a second accumulate n·T²/2 seconds of undetected delay in T seconds, which is the price at
         # √(2·price/n).
         worth = math.sqrt(2 * planner.price / ends) if ends > 0 else longest
@@ -362,13 +363,12 @@ class FeedReader:
     def _ends_per_second(self, now: float) -> float:
         """Return the expected ends per second: as the laws predict, or as recently observed if that is more."""
         context = self._context
-        self._ends = [moment for moment in self._ends if moment > now - _RECENT]
         if now - self._sampled_at >= _SAMPLE_AGAIN:
             self._sampled_at = now
             self._sample = context.agenda.sample(context.rng.randrange(1 << 30), _SAMPLE)
         likely = sum(context.planner.ends_soon(watched, now) for watched in self._sample)
         predicted = likely * len(context.agenda) / len(self._sample) if self._sample else 0.0
-        return max(predicted, len(self._ends) / _RECENT)
+        return max(predicted, self._answers.announced.rate(now))
 
     async def _created_since(self, now: float) -> datetime:
         """Return the creation time of the oldest tracked job, less a margin. The hour is cut so that the bound,

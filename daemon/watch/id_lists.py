@@ -5,7 +5,7 @@ is missing from an answer is then queried singly; a list alone never proves that
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
@@ -150,6 +150,7 @@ class IdLists:
             return False
         if chosen[-1].due <= now and len(chosen) == planner.list_size:
             return True  # each of a full list has reached its share of the price
+        price = planner.plan.price / self._answers.announced.unannounced(now)
         total = 0.0
         for watched in chosen:
             if watched.due <= now and (
@@ -157,19 +158,19 @@ class IdLists:
             ):
                 return True
             total += planner.area(watched, now)
-            if total >= planner.plan.price:
+            if total >= price:
                 return True
-        self._weigh_at = now + self._until_worth(chosen, total, now)
+        self._weigh_at = now + self._until_worth(chosen, total, price, now)
         return False
 
-    def _until_worth(self, chosen: Sequence[Watched], total: float, now: float) -> float:
+    def _until_worth(self, chosen: Sequence[Watched], total: float, price: float, now: float) -> float:
         """Seconds until the sum may reach the price. It grows roughly with the square of the time since the last
         answers, as ends become likely at a steady rate."""
         looked = [watched.looked for watched in chosen if watched.looked is not None]
         if total <= 0 or not looked:
             return _SOONEST
         since = now - sum(looked) / len(looked)
-        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._context.planner.plan.price / total) - 1)))
+        return min(_LATEST, max(_SOONEST, since * (math.sqrt(price / total) - 1)))
 
     def _take(
         self, jobs: Iterable[Watched], best: dict[JobId, Summary], asked: Asked
@@ -210,10 +211,11 @@ class IdLists:
             if moved:
                 record_summary(context, self._answers, watched, summary, asked)
                 return True
+            doubted = not plain and watched.hinted > (watched.looked or -math.inf)
             self._answers.unchanged(watched, asked, now)
             watched.note_reported(summary.reported_at)
-            if now >= watched.expires:
-                watched.ask_singly(now)  # a single query has the last word
+            if now >= watched.expires or (doubted and context.may_ask_singly()):
+                watched.ask_singly(now)  # a single query has the last word: a callback contradicts the list
         elif watched.looked is None or asked.began >= watched.looked:
             return False
         context.planner.put_back(watched, now, by_list=True)
@@ -309,9 +311,12 @@ async def _take_summary(
     watched.ask_singly(due, Reason.DETAIL)
 
 
-def _newest(entries: Iterable[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:
+def _newest(entries: Collection[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:
     """Return the latest entry of each requested job, and how many entries are about other jobs."""
-    best: dict[JobId, Summary] = {}
+    best = {entry.job_id: entry for entry in entries}
+    if len(best) == len(entries) and best.keys() <= wanted:
+        return best, 0  # as it should be
+    best.clear()
     foreign = 0
     for entry in entries:
         if entry.job_id not in wanted:

@@ -9,6 +9,8 @@ from enum import Enum
 from math import inf
 from typing import Literal
 
+from msgspec import Struct
+
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.domain.states import State
@@ -49,10 +51,10 @@ _PHASES = {
 _CUT = 2.0 ** (53 - 8) + 1
 """Veltkamp's factor: leaves 8 of the 53 bits of a number."""
 _LENGTHS: dict[float, float] = {}
-"""The lengths of all jobs: some thousands at most, by `_rounded`."""
+"""The lengths of all jobs: some thousands at most, by `rounded`."""
 
 
-def _rounded(length: float | None) -> float | None:
+def rounded(length: float | None) -> float | None:
     """Return a length to within 0.4 %, one number for all jobs that have it: 32 bytes less for each. Laws are
     coarser."""
     if length is None:
@@ -80,57 +82,44 @@ _NOTHING_RARE = _Rare()
 """Shared by all jobs without any of it. Never written."""
 
 
-class Watched:
+def flags_of(kind: Kind, *, guessed: bool = False) -> int:
+    """The flags of a new job: whether lists hold its kind, and whether that is a guess."""
+    return (0 if kind.listed else _UNLISTED) | (_GUESSED if guessed else 0)
+
+
+class Watched(Struct, eq=False, gc=False):
     """A job that is watched. Kept small, since 100,000 of them and more are held in memory: no references that
-    could be looked up, flags in one number, rare values aside. How it is queried next (`singly` or in a list),
-    when (`due`) and why (`reason`) change together with its phase."""
+    could be looked up, flags in one number, rare values aside, and nothing in it for the cyclic collector, since
+    no job is part of a cycle. How it is queried next (`singly` or in a list), when (`due`) and why (`reason`)
+    change together with its phase."""
 
-    __slots__ = (
-        *("job", "job_id", "kind", "state", "since", "start", "reported", "length", "due", "reason"),
-        *("expires", "looked", "asked_by", "polls", "_flags", "_rare"),
-    )
-
-    def __init__(  # noqa: PLR0917 - a start makes each job by position, which is faster
-        self,
-        job: int,
-        job_id: JobId,
-        kind: Kind,
-        state: str | None,
-        since: float,
-        due: float,
-        expires: float,
-        episode: int = 1,
-        guessed: bool = False,
-        length: float | None = None,
-        start: float | None = None,
-        reported: float | None = None,
-    ) -> None:
-        self.job = job
-        """Row id."""
-        self.job_id = job_id
-        self.kind = kind
-        self.state = state
-        self.since = since
-        """When the job entered its state."""
-        self.start = start
-        """When its production began; None while it waits or where that is unknown."""
-        self.reported = reported
-        """The service's time of the latest update that was taken (epoch seconds)."""
-        self.length = _rounded(length)
-        """Expected length: seconds of speech, to within 0.4 %."""
-        self.due = due
-        self.reason = _FIRST
-        """Why it is due at that time."""
-        self.expires = expires
-        """When wrapd gives up on it."""
-        self.looked: float | None = None
-        """When the last query began whose answer was taken."""
-        self.asked_by: AskedBy | None = None
-        """How the last query was made."""
-        self.polls = 0
-        """Queries since the last checkpoint."""
-        self._flags = (0 if kind.listed else _UNLISTED) | (_GUESSED if guessed else 0)
-        self._rare = _NOTHING_RARE if episode == 1 else _Rare(episode=episode)
+    job: int
+    """Row id."""
+    job_id: JobId
+    kind: Kind
+    state: str | None
+    since: float
+    """When the job entered its state."""
+    due: float
+    expires: float
+    """When wrapd gives up on it."""
+    length: float | None = None
+    """Expected length: seconds of speech, as `rounded` has it."""
+    start: float | None = None
+    """When its production began; None while it waits or where that is unknown."""
+    reported: float | None = None
+    """The service's time of the latest update that was taken (epoch seconds)."""
+    _flags: int = 0
+    """At first `flags_of` its kind."""
+    _rare: _Rare = _NOTHING_RARE
+    reason: Reason = _FIRST
+    """Why it is due at that time."""
+    looked: float | None = None
+    """When the last query began whose answer was taken."""
+    asked_by: AskedBy | None = None
+    """How the last query was made."""
+    polls: int = 0
+    """Queries since the last checkpoint."""
 
     def _flag(self, flag: int, on: bool) -> None:
         self._flags = self._flags | flag if on else self._flags & ~flag
@@ -246,9 +235,9 @@ class Watched:
         return self._flags & _SINGLY != 0
 
     def awaits(self, *, singly: bool) -> bool:
-        """Whether no query about it is under way, and the next one is a single one or not as given."""
+        """Whether nothing is under way for it, and its next query is a single one or not as given."""
         flags = self._flags
-        return not flags & _ASKED and (flags & _SINGLY != 0) == singly
+        return not flags & (_ASKED | _RECORDING) and (flags & _SINGLY != 0) == singly
 
     @property
     def elapsed(self) -> float:
@@ -452,6 +441,11 @@ class Watched:
         """Set whether its kind is a guess."""
         self._flag(_GUESSED, guessed)
 
+    def set_episode(self, episode: int) -> None:
+        """Set which of its spans of tracking this is, from 1."""
+        if episode != self._rare.episode:
+            self._aside().episode = episode
+
     def learn_kind(self, kind: Kind) -> bool:
         """Set the kind that the service reports. Returns whether it differs from the known one."""
         self._flag(_GUESSED, False)
@@ -462,7 +456,7 @@ class Watched:
 
     def set_length(self, seconds: float) -> None:
         """Set its expected length."""
-        self.length = _rounded(seconds)
+        self.length = rounded(seconds)
 
     def set_script_asked(self, *, asked: bool) -> None:
         """Set whether its script was requested, successfully or not."""

@@ -5,10 +5,12 @@ state and does not block its caller for longer than the caller allows.
 """
 
 import asyncio
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
@@ -34,8 +36,7 @@ _REMEMBERED = 4096
 _REMINDED_AT_ONCE = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Renewed:
+class _Renewed(Struct, frozen=True, kw_only=True):
     """A result and until when it is reused (monotonic seconds). `job` is None if the service had no links."""
 
     until: float
@@ -118,7 +119,7 @@ class FreshLinks:
         except Exception as error:  # noqa: BLE001 - the same, and `renew` must return an answer
             self._tasks.note("links", error, project=job.project, job=job.job_id)
             row = None
-        return row or replace(job, asset=_merged(job.asset, asset), links_at=at)
+        return row or job._replace(asset=_merged(job.asset, asset), links_at=at)
 
     def _failed(self, job: JobRow, error: ApiError) -> None:
         log.warning(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
@@ -148,7 +149,7 @@ async def links_now(
         except (ApiError, TimeoutError) as error:  # keep what the first answer had
             log.info(LogEvent.LINK_NOT_RENEWED, project=client.settings.name, job=job_id, error=error)
         else:
-            found = replace(found, download_url=url)
+            found = dataclasses.replace(found, download_url=url)
     return None if linkless(found) else found
 
 
@@ -167,7 +168,9 @@ async def download_url(client: ProjectClient, asset_id: str, *, priority: Priori
 
 def _merged(old: Asset, new: Asset) -> Asset:
     """Return `new` with what it lacks taken from `old`."""
-    return Asset(**{each.name: getattr(new, each.name) or getattr(old, each.name) for each in fields(Asset)})
+    return Asset(
+        **{each.name: getattr(new, each.name) or getattr(old, each.name) for each in dataclasses.fields(Asset)}
+    )
 
 
 async def remind(store: Store, routing: Routing, *, within: float, now: datetime) -> tuple[ChannelName, ...]:

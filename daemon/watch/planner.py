@@ -1,11 +1,13 @@
 """When each job of one project is due next: by the learned rule or the fixed one, the price, and the pressure.
 
-Owns what a plan depends on besides the job: how many jobs share a list, whether the feed carries the news, and how
-far the budget falls short. Sends no queries.
+Owns what a plan depends on besides the job: how many jobs share a list, whether the feed carries the news, how far
+callbacks announce it, and how far the budget falls short. Sends no queries.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 
 from daemon.domain.durations import ClassKey, Durations, Law
 from daemon.domain.jobs import ProjectName
@@ -33,6 +35,11 @@ _BLOCK, _PROCESSING, _NET = State.BLOCK, State.PROCESSING, Reason.NET  # looked 
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """Factors by which the price rises and falls each second, and the most it may grow."""
 
+_RECENT = 30.0
+"""Seconds over which ends are counted."""
+_SILENT = 2.0
+"""Times the longest recent gap between announced ends, after which callbacks are taken to have stopped."""
+
 
 class Planner:
     """The plan of one project's jobs."""
@@ -47,7 +54,7 @@ class Planner:
         durations: Callable[[], Durations],
         rng: random.Random,
     ) -> None:
-        self.plan = plan
+        self.adopt(plan, rate=rate)
         self.list_size = 1
         """Most jobs that share one list; 1 where lists by ids are not used."""
         self.behind_feed = False
@@ -56,8 +63,6 @@ class Planner:
         """Factor by which the price is raised because the budget is too small for it."""
         self.share = plan.price
         """What one job's place in a list is worth now. `weigh` keeps it up to date."""
-        self._fixed = plan.strategy is Strategy.FIXED
-        self._rate = rate
         self._agenda = agenda
         self._durations = durations
         self._rng = rng
@@ -68,6 +73,7 @@ class Planner:
     def adopt(self, plan: PollingPlan, *, rate: float) -> None:
         """Use this plan from now on, with a budget of `rate` requests a second."""
         self.plan, self._fixed, self._rate = plan, plan.strategy is Strategy.FIXED, rate
+        self._rest = min(_REST, plan.rails.min_interval)
 
     def latest(self, watched: Watched) -> float:
         """Return the latest moment at which a job planned under another plan may be due (monotonic seconds). A job
@@ -129,13 +135,14 @@ class Planner:
 
         `floor` is the wait in seconds that the service asked for; the job is not due before it is over.
         """
-        if failed or not watched.plain:
+        plain = not failed and watched.plain
+        if not plain:
             watched.count_failure(failed=failed)
         gap, reason = self._gap(watched, now)
         due = now + (gap if gap > floor else floor)
         if now < watched.expires < due:  # a last query when its time is up
             due, reason = max(watched.expires, now + floor), Reason.LAST
-        if not failed and not watched.plain:
+        if not plain and not failed:
             since = now - watched.hinted
             if 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
                 due, reason = again, Reason.HINT  # reported to have ended: the service's answers may lag behind
@@ -143,7 +150,7 @@ class Planner:
 
     def earliest(self, now: float) -> float:
         """Return the moment before which no job is due again after a query that ended at `now`."""
-        return now + min(_REST, self.plan.rails.min_interval)
+        return now + self._rest
 
     def put_back(self, watched: Watched, now: float, *, by_list: bool = False) -> None:
         """Give a job back to the agenda after its query, due as planned but not at once."""
@@ -186,13 +193,13 @@ class Planner:
                 spread=spread,
             )
             if watched.failures:
-                return Planned(gap, Reason.RETRY)
-            return Planned(gap, Reason.BLOCKED if watched.state == _BLOCK else Reason.FIXED)
+                return gap, Reason.RETRY
+            return gap, Reason.BLOCKED if watched.state == _BLOCK else Reason.FIXED
         law = self.law(watched)
         if watched.start is not None and watched.state == _PROCESSING:
             watched.set_stuck(stuck=now >= watched.start + law.stuck_after)
         if self.behind_feed and not watched.unlisted:
-            return Planned(self.net_interval * (1 - _NET_JITTER * spread), _NET)
+            return self.net_interval * (1 - _NET_JITTER * spread), _NET
         return learned_gap(
             law=law,
             elapsed=watched.elapsed,
@@ -201,3 +208,34 @@ class Planner:
             spread=spread,
             waited=None if watched.start is not None else watched.waited,
         )
+
+
+class Announced:
+    """How far callbacks announce the ends of one project: the more they do, the less a list finds that is not
+    known yet. Moments are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[float, bool]] = deque()
+        """When each was found, and whether it was announced."""
+
+    def ended(self, now: float, *, announced: bool) -> None:
+        """Note an end. `announced`: a callback had come for the job."""
+        self._recent(now).append((now, announced))
+
+    def rate(self, now: float) -> float:
+        """Return the ends per second that were found lately, by whatever means."""
+        return len(self._recent(now)) / _RECENT
+
+    def unannounced(self, now: float) -> float:
+        """Return the share (above 0, up to 1) of the ends to come that no callback is likely to announce."""
+        ends = self._recent(now)
+        said = [at for at, announced in ends if announced]
+        gaps = [after - before for before, after in pairwise(said)]
+        if gaps and now - said[-1] > _SILENT * max(gaps):
+            return 1.0
+        return (len(ends) - len(said) + 1) / (len(ends) + 1)
+
+    def _recent(self, now: float) -> deque[tuple[float, bool]]:
+        while self._ends and self._ends[0][0] <= now - _RECENT:
+            self._ends.popleft()
+        return self._ends

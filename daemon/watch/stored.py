@@ -1,21 +1,20 @@
 """Jobs as they are stored, turned into jobs as the watch holds them. Hot: a start does this for each."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from sys import intern
+from typing import NamedTuple
 
 from daemon.clock import Clock
 from daemon.domain.jobs import JobId, KindSource, ProjectName
 from daemon.domain.production import is_credible
 from daemon.domain.states import State
 from daemon.metastudio.kinds import KINDS, Kind
-from daemon.store import OrdinaryRow, WatchRow
-from daemon.watch.job import Watched
+from daemon.store import ActivePage, WatchRow, parts_of
+from daemon.watch.job import Watched, flags_of, rounded
 
 _PROCESSING = State.PROCESSING.value
-_new, _init = Watched.__new__, Watched.__init__
-"""Called one after the other, these take half as long as `Watched(...)`."""
 
 
 class Instant:
@@ -35,77 +34,78 @@ class Instant:
 
 def watched_of(row: WatchRow, kind: Kind, moment: Instant, life: float) -> Watched:
     """Return the job, due now. wrapd gives up on it `life` seconds after it was tracked."""
-    return _watched(
-        *(row.id, row.job_id, kind, row.state, row.state_since_stamp),
-        *(row.created_stamp, row.started_stamp, row.reported_stamp, row.expected_length),
-        *(moment.after(row.tracked_stamp, life), moment.now, moment.ahead),
-        *(row.episode, row.kind_source is KindSource.GUESSED),
+    seen, started = row.state_since_stamp, row.started_stamp
+    since = moment.now if seen is None else moment.after(seen, 0.0)
+    start = since if row.state == _PROCESSING else None
+    if start is not None and started not in (None, seen) and is_credible(started, row.created_stamp, seen):
+        start = started / 1e6 - moment.ahead
+    watched = Watched(
+        *(row.id, row.job_id, kind, row.state, since, moment.now, moment.after(row.tracked_stamp, life)),
+        *(rounded(row.expected_length), start, None if row.reported_stamp is None else row.reported_stamp / 1e6),
+        flags_of(kind, guessed=row.kind_source is KindSource.GUESSED),
     )
+    watched.set_episode(row.episode)
+    return watched
+
+
+class _Group(NamedTuple):
+    """What jobs of one project, kind and state share."""
+
+    project: ProjectName
+    kind_name: str
+    kind: Kind | None
+    """None: no job of it can be taken up."""
+    state: str
+    producing: bool
+    flags: int
+    life: float
+    add: Callable[[Watched], None]
 
 
 def watched_of_all(
-    rows: Iterable[OrdinaryRow],
+    page: ActivePage,
     moment: Instant,
     lives: Mapping[ProjectName, float],
     strays: Counter[tuple[str, str]],
     broken: Callable[[ProjectName, JobId, Exception], None],
 ) -> Mapping[tuple[ProjectName, bool], Sequence[Watched]]:
-    """Return the jobs of the projects in `lives` by the project and whether lists hold them. `strays` counts those
-    of another project or kind; one that cannot be turned is reported to `broken`, and costs no other anything.
-
-    Neighbours often have the same project, kind, state, and start of tracking: those are looked up when they
-    differ.
-    """
+    """Return the ordinary jobs of the projects in `lives` by the project and whether lists hold them. `strays`
+    counts those of another project or kind; one that cannot be turned is reported to `broken`, and costs no other
+    anything. Neighbours that were tracked together share the moment at which they expire."""
     found: defaultdict[tuple[ProjectName, bool], list[Watched]] = defaultdict(list)
-    now, ahead, after = moment.now, moment.ahead, moment.after
-    project, kind_name, state, tracked = ProjectName(""), "", "", -1
-    kind, life, expires = None, None, now
-    for row in rows:
-        job, its_project, its_kind, job_id, its_state, since, its_tracked, created, started, reported, length = row
+    groups: dict[str | None, _Group] = {}
+    now, same_tracked, same_life, expires = moment.now, -1, 0.0, moment.now
+    for job, job_id, name, since, tracked, start, reported, length in page.rows:
+        group = groups.get(name)
+        if group is None:
+            group = groups[name] = _group(page.usual if name is None else name, lives, found)
+        project, kind_name, kind, state, producing, flags, life, add = group
+        if kind is None:
+            strays[project, kind_name] += 1
+            continue
         try:
-            if its_project != project or its_kind != kind_name:
-                project, kind_name, tracked = its_project, its_kind, -1
-                kind, life = KINDS.get(kind_name), lives.get(project)
-                if kind is not None and life is not None:
-                    add = found[project, kind.listed].append
-            if kind is None or life is None:
-                strays[project, kind_name] += 1
-                continue
-            if its_state != state:
-                state = intern(its_state)
-            if its_tracked != tracked:
-                tracked, expires = its_tracked, after(its_tracked, life)
-            add(_watched(job, job_id, kind, state, since, created, started, reported, length, expires, now, ahead))
+            if tracked != same_tracked or life != same_life:
+                expires = moment.after(tracked, life)
+                same_tracked, same_life = tracked, life
+            at = since if since < now else now
+            # One number, 24 bytes less, for both: most begin to be produced as they enter the state.
+            begin = at if start is None and producing else start
+            add(Watched(job, job_id, kind, state, at, now, expires, rounded(length), begin, reported, flags))
         except Exception as error:  # noqa: BLE001 - costs this job only
-            broken(its_project, job_id, error)
+            broken(project, job_id, error)
     return found
 
 
-def _watched(  # noqa: PLR0917 - by position, which is faster
-    job: int,
-    job_id: JobId,
-    kind: Kind,
-    state: str | None,
-    in_state: int | None,
-    created: int | None,
-    started: int | None,
-    reported: int | None,
-    length: float | None,
-    expires: float,
-    now: float,
-    ahead: float,
-    episode: int = 1,
-    guessed: bool = False,
-) -> Watched:
-    since = now
-    if in_state is not None and (at := in_state / 1e6 - ahead) < now:
-        since = at
-    start = None
-    if state == _PROCESSING:
-        start = since  # one number, 24 bytes less: most begin to be produced as they enter the state
-        if started is not None and started != in_state and is_credible(started, created, in_state):
-            start = started / 1e6 - ahead
-    watched = _new(Watched)
-    reported_at = None if reported is None else reported / 1e6
-    _init(watched, job, job_id, kind, state, since, now, expires, episode, guessed, length, start, reported_at)
-    return watched
+def _group(
+    name: str,
+    lives: Mapping[ProjectName, float],
+    found: defaultdict[tuple[ProjectName, bool], list[Watched]],
+) -> _Group:
+    project, kind_name, state = parts_of(name)
+    kind, life = KINDS.get(kind_name), lives.get(ProjectName(project))
+    if kind is None or life is None:
+        return _Group(ProjectName(project), kind_name, None, "", False, 0, 0.0, list[Watched]().append)
+    add = found[ProjectName(project), kind.listed].append
+    return _Group(
+        *(ProjectName(project), kind_name, kind, intern(state), state == _PROCESSING, flags_of(kind), life, add)
+    )

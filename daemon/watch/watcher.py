@@ -18,7 +18,17 @@ from daemon.domain.jobs import JobId, KindSource, ProjectName, Tracking
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS
 from daemon.metrics import Metrics
-from daemon.store import ActivePage, Bookkeeping, PauseRow, Store, StoreError, Transaction, WatchRow, to_stamp
+from daemon.store import (
+    NO_GROUP,
+    ActivePage,
+    Bookkeeping,
+    PauseRow,
+    Store,
+    StoreError,
+    Transaction,
+    WatchRow,
+    to_stamp,
+)
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
@@ -118,12 +128,16 @@ class Watcher:
         The cyclic collector is off meanwhile: it would go through the growing heap again and again, for a second
         at 1,000,000 jobs. It finds nothing in what was loaded, so that is frozen before the collector runs again.
         """
-        collects, count, after = gc.isenabled(), 0, 0
+        collects, count, after, usual = gc.isenabled(), 0, 0, NO_GROUP
         gc.disable()
         try:
-            while (page := await self._store.read_async(partial(_page_of_active, after=after))).last:
-                count += self._take_page(page, projects, strays)
-                after = page.last
+            while True:
+                moment = Instant(self._clock)
+                read = partial(_page_of_active, after=after, ahead=moment.ahead, usual=usual)
+                if not (page := await self._store.read_async(read)).last:
+                    break
+                count += self._take_page(page, moment, projects, strays)
+                after, usual = page.last, page.following
                 del page  # before the next is read: only one page of rows is held
                 self.pump()
         finally:
@@ -134,18 +148,22 @@ class Watcher:
         return count
 
     def _take_page(
-        self, page: ActivePage, projects: Collection[ProjectName], strays: Counter[tuple[str, str]]
+        self,
+        page: ActivePage,
+        moment: Instant,
+        projects: Collection[ProjectName],
+        strays: Counter[tuple[str, str]],
     ) -> int:
         """Take up jobs of these projects, unless one has left while the page was read. Most are taken up by a
         short way: nothing has to be decided about ordinary ones. Returns how many."""
-        moment, count = Instant(self._clock), 0
+        count = 0
         lives = {name: self._pollers[name].life for name in projects if name in self._pollers}
         for row in page.others:
             if row.project not in lives or row.kind not in KINDS:
                 strays[row.project, row.kind] += 1
             elif self._is_watched(row) or self._safely(partial(self._take, moment=moment), row):
                 count += 1
-        jobs = watched_of_all(page.rows, moment, lives, strays, self._broken)
+        jobs = watched_of_all(page, moment, lives, strays, self._broken)
         for (project, listed), each in jobs.items():
             self._pollers[project].agenda.add_all(each, moment.now, singly=not listed)
             count += len(each)
@@ -422,8 +440,8 @@ def _checkpoint(tx: Transaction, *, rows: Sequence[Bookkeeping]) -> None:
     tx.jobs.checkpoint(rows)
 
 
-def _page_of_active(tx: Transaction, *, after: int) -> ActivePage:
-    return tx.jobs.active(after=after, limit=_PAGE)
+def _page_of_active(tx: Transaction, *, after: int, ahead: float, usual: str) -> ActivePage:
+    return tx.jobs.active(after=after, limit=_PAGE, ahead=ahead, usual=usual)
 
 
 def _forget(poller: Poller, job_id: JobId, *, row: int | None = None) -> bool:

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from msgspec import Struct
+
 from daemon.domain.events import Json
 from daemon.domain.jobs import JobId, Tracking
 from daemon.domain.states import TERMINAL, State
@@ -23,8 +25,7 @@ KEPT = 1000
 """Most jobs that a request's result lists one by one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class Filters(Struct, frozen=True, kw_only=True):
     """Which jobs to take: of these kinds and states, created within the last `since` seconds, with a matching
     name.
 
@@ -62,21 +63,19 @@ def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoverySettings:
+class DiscoverySettings(Struct, frozen=True, kw_only=True):
     """One project's regular discovery: which jobs, the interval in seconds, and the tags and batch they get."""
 
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = Filters()
     interval: float = 60.0
     tags: tuple[str, ...] = ()
     batch: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """One discovery that a command requests. `dry_run`: nothing is tracked."""
 
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = Filters()
     tags: tuple[str, ...] = ()
     batch: str | None = None
     dry_run: bool = False
@@ -111,8 +110,7 @@ def read_wish(facts: Mapping[str, Any]) -> Wish:
         ) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundJob:
+class FoundJob(Struct, frozen=True, kw_only=True):
     """A job that matches. `result`: "added", "known" (already in the store) or "new" (would be added)."""
 
     job_id: JobId

@@ -19,7 +19,7 @@ from daemon.domain.tokens import CONFIG_TOKEN, ApiScope, KnownToken, id_of, refu
 from daemon.store import StoreError, Transaction
 from daemon.web.bodies import ApiRequest, HttpError, same
 from daemon.web.context import WebContext
-from daemon.web.scopes import LOCAL, OPEN, PAGES, ROUTES
+from daemon.web.scopes import LOCAL, OPEN, PAGES, ROUTES, STATIC
 from daemon.web.sessions import Form, read_form, session_secret
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Doorkeeper:
         asked = cast("HTTPScope", connection.scope)
         path, method = asked["path_template"], asked["method"]
         needed = ROUTES.get(path, {}).get(method)
-        if path in PAGES:
+        if path in PAGES and path != STATIC:
             self._require_pages()
         if needed is OPEN or (needed is LOCAL and _is_local(connection)):
             return

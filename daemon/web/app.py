@@ -1,22 +1,27 @@
 """The web application: the probes, and with a `WebContext` also the API, the callbacks and the video links.
 
-Every error is answered as a problem (RFC 9457). The probes do not use the store.
+Every error is answered as a problem (RFC 9457), or to people by a page. The probes do not use the store.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any
 
 import msgspec
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, Response, get
 from litestar.di import Provide
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ExceptionHandlersMap
+from msgspec import Struct
 
 from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.store import StoreError
-from daemon.web import callbacks, links, openapi
+from daemon.web import callbacks, links, openapi, scopes
 from daemon.web.access import Doorkeeper
 from daemon.web.api import (
     batches,
@@ -34,8 +39,10 @@ from daemon.web.api import (
 )
 from daemon.web.api.lists import require_known_parameters
 from daemon.web.api.shapes import answers
-from daemon.web.bodies import ApiRequest, HttpError, machine_answer
+from daemon.web.bodies import ApiRequest, BoundedRequest, HttpError, machine_answer
+from daemon.web.connections import FAILED
 from daemon.web.context import WebContext
+from daemon.web.guard import OWN_ERROR
 from daemon.web.health import Health, Probes
 from daemon.web.pages import batches as batches_page
 from daemon.web.pages import bulk as bulk_pages
@@ -82,8 +89,7 @@ PAGES = (
 """Those of the pages."""
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(Struct, frozen=True):
     """The application, and what its server uses too."""
 
     asgi: ASGIApp
@@ -99,27 +105,21 @@ def build_app(
 ) -> App:
     """Create the application. It has no documentation pages and keeps no state."""
     handlers = _probes(probes, metrics_text, metrics_type)
-    made: list[HTTPRouteHandler | Router] = list(handlers)
+    made = list(handlers)
     if context is not None:
         described = openapi.handler([*handlers, *API])
-        api = Router("/", route_handlers=[described, *API], before_request=require_known_parameters)
-        made += [api, _pages(context), *callbacks.handlers(context), *links.handlers(context)]
+        made += [described, *API, *PAGES, *callbacks.handlers(context), *links.handlers(context)]
     keeper = Doorkeeper(context)
     app = Litestar(
         made,
+        request_class=BoundedRequest,
         guards=[keeper.admit],
         dependencies={
             "context": Provide(lambda: context, sync_to_thread=False),
             "keeper": Provide(lambda: keeper, sync_to_thread=False),
         },
-        exception_handlers={
-            HttpError: lambda _, error: error.answer(),
-            HTTPException: lambda _, error: _problem(error).answer(),
-            StoreError: lambda *_: _unavailable().answer(),
-            UnknownName: lambda _, error: _refused(error).answer(),
-            UsageFault: lambda _, error: _refused(error).answer(),
-            Exception: _pass_on,
-        },
+        before_request=_prepare,
+        exception_handlers=_answered(context),
         openapi_config=None,
         logging_config=None,
         request_max_body_size=MAX_BODY,
@@ -127,28 +127,57 @@ def build_app(
     return App(app, context)
 
 
-def _pages(context: WebContext) -> Router:
-    """The pages, whose errors are pages, too."""
-
-    def shown(request: ApiRequest, error: HttpError) -> Response[bytes]:
-        return login.show_error(request, context, error)
-
-    async def make_ready(_: ApiRequest) -> None:
+async def _prepare(request: ApiRequest) -> None:
+    """What comes before the handlers of the pages and of the API."""
+    if _is_page(request):
         await engine.make_ready()
+    elif request.scope["path"].startswith("/api/"):
+        await require_known_parameters(request)
 
-    return Router(
-        "/",
-        route_handlers=PAGES,
-        before_request=make_ready,
-        include_in_schema=False,
-        exception_handlers={
-            HttpError: shown,
-            HTTPException: lambda request, error: shown(request, _problem(error)),
-            StoreError: lambda request, _: shown(request, _unavailable()),
-            UnknownName: lambda request, error: shown(request, _refused(error)),
-            UsageFault: lambda request, error: shown(request, _refused(error)),
-        },
-    )
+
+def _answered(context: WebContext | None) -> ExceptionHandlersMap:
+    """How each error is answered: to pages by a page, to others by a problem."""
+
+    def told(request: ApiRequest, error: HttpError) -> Response[Any]:
+        if context is not None and _is_page(request):
+            return login.show_error(request, context, error)
+        return error.answer()
+
+    def not_found(request: ApiRequest, error: HTTPException) -> Response[Any]:
+        if context is not None and context.settings.pages and _wants_page(request):
+            return login.show_error(request, context, _problem(error))
+        return _problem(error).answer()
+
+    def failed(request: ApiRequest, error: Exception) -> Response[Any]:
+        if not _is_page(request):
+            raise error  # left to the guard, which knows whom to tell
+        request.scope["state"][FAILED] = error  # so that the guard tells them after all
+        return told(request, HttpError(500, OWN_ERROR))
+
+    return {
+        HttpError: told,
+        HTTPException: lambda request, error: told(request, _problem(error)),
+        NotFoundException: not_found,
+        MethodNotAllowedException: not_found,
+        StoreError: lambda request, _: told(request, _unavailable()),
+        UnknownName: lambda request, error: told(request, _refused(error)),
+        UsageFault: lambda request, error: told(request, _refused(error)),
+        Exception: failed,
+    }
+
+
+def _is_page(request: ApiRequest) -> bool:
+    """Whether the request's route is a page or a form of one; False if it has no route."""
+    return request.scope.get("path_template") in scopes.PAGES
+
+
+def _wants_page(request: ApiRequest) -> bool:
+    """Whether somebody opened a wrong address in a browser."""
+    tools = request.scope["path"].startswith(_TOOLS)
+    return request.method == "GET" and not tools and "text/html" in request.headers.get("accept", "").lower()
+
+
+_TOOLS = ("/api/", "/callbacks/")
 
 
 class ProbeAnswer(msgspec.Struct, kw_only=True):
@@ -210,13 +239,8 @@ def _wrong_values(error: ValidationException) -> HttpError:
 
 def _refused(error: WrapdError) -> HttpError:
     """An expected error of a command: what it names does not exist, or it cannot be done."""
-    return HttpError(404 if isinstance(error, UnknownName) else 422, str(error))
+    return HttpError(404 if isinstance(error, UnknownName) else 422, str(error), key=error.key)
 
 
 def _unavailable() -> HttpError:
     return HttpError(503, _BUSY, headers={"Retry-After": "5"}, key="busy")
-
-
-def _pass_on(_: ApiRequest, error: Exception) -> NoReturn:
-    """Leave an unexpected error to the guard, which knows whom to tell."""
-    raise error

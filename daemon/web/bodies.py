@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Request, Response
-from litestar.exceptions import InternalServerException
+from litestar.exceptions import InternalServerException, SerializationException
 
 ApiRequest = Request[Any, Any, Any]
 PROBLEM = "application/problem+json"
@@ -62,6 +62,18 @@ def machine_answer(
 ) -> Response[object]:
     """A JSON answer that is not cached."""
     return Response[object](body, status_code=status, headers={**_UNCACHED, **(headers or {})})
+
+
+class BoundedRequest(ApiRequest):
+    """A request whose body may be JSON of any depth."""
+
+    async def json(self) -> Any:
+        """The body. Raises SerializationException, which is answered with 400, if it is no JSON or nested too
+        deeply."""
+        try:
+            return await super().json()
+        except RecursionError:
+            raise SerializationException("the body is nested too deeply") from None
 
 
 async def read_body(request: ApiRequest, *, most: int) -> bytes:

@@ -206,6 +206,8 @@ LAST = "last"
 """Key in a request's state: the connection closes after this answer."""
 HEAD = "head"
 """Key in a request's state: it came with HEAD, so nobody gets the body."""
+FAILED = "failed"
+"""Key in a request's state: the error of wrapd's own about which its answer, a page, tells the reader."""
 STREAM = "stream"
 """Key in a request's state: the answer goes on for as long as the client listens."""
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from daemon.clock import Clock
 from daemon.domain.durations import Durations
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
@@ -27,8 +29,7 @@ Renew = Callable[[JobRow], Awaitable[JobRow]]
 few seconds at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentTest:
+class SentTest(Struct, frozen=True, kw_only=True):
     """What became of a test message; `seconds` is how long it took. `reason` holds no secret."""
 
     sent: bool

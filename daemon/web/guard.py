@@ -1,7 +1,8 @@
 """Wraps the application: checks the Host header, limits concurrent requests, and turns exceptions into answers.
 
 By DNS rebinding, a page in a browser can reach a server under a name of its own. Everything but links and
-callbacks, which have secrets of their own, is therefore answered only under names that belong to this server.
+callbacks, which have secrets of their own, and the static files of the pages of links, which are no secret, is
+therefore answered only under names that belong to this server.
 """
 
 import json
@@ -17,18 +18,19 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects
 from daemon.web.bodies import PROBLEM, HttpError
-from daemon.web.connections import HEAD, LAST, Connections
+from daemon.web.connections import FAILED, HEAD, LAST, Connections
 
 log = logger(__name__)
 
 PROBES = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered even when the server is crowded."""
 _LINKS = "/v/"
-_ANY_HOST = (_LINKS, "/callbacks/")
+_ANY_HOST = (_LINKS, "/callbacks/", "/static/")
 SLASH = "\x1f"
 """Stands in a decoded path for a slash that is part of a name (`%2F`). No name has this character."""
 _MOST_PATH = 1024
 """Maximum length of a path in characters. Litestar remembers which paths it served."""
+OWN_ERROR = "an error in wrapd itself; see its log"
 _NOT_OURS = (
     "this is not answered under the Host of the request, but under 127.0.0.1, localhost, and the hosts of "
     "web.public_url and web.hosts; add it to web.hosts, or have the proxy send one of these as Host"
@@ -66,7 +68,7 @@ class Guard:
             else:
                 self._defects.note("web", error)
             if not answer.begun:
-                await answer.refuse(HttpError(500, "an error in wrapd itself; see its log"))
+                await answer.refuse(HttpError(500, OWN_ERROR))
 
     async def _admit(self, scope: HTTPScope, receive: Receive, answer: "_Answer") -> None:
         path = scope["path"]
@@ -93,6 +95,8 @@ class Guard:
         elif method == "OPTIONS":
             forwarded["method"] = "TRACE"  # no route takes it; Litestar would answer OPTIONS itself
         await self._app(cast("Any", forwarded), receive, answer.send)
+        if FAILED in scope["state"]:
+            raise scope["state"][FAILED]
 
     def _is_ours(self, scope: HTTPScope) -> bool:
         names = self._hosts(scope["path"])

@@ -1,11 +1,11 @@
 """Judges from the latest progress of the daemon's parts whether it is healthy. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """A part that must make progress: when it last did (monotonic seconds, None: never), its longest pause."""
 
     name: str
@@ -13,8 +13,7 @@ class Part:
     limit: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class Health(Struct, frozen=True, kw_only=True):
     """The answer of a probe: `stalled` names the parts that pause too long, each with its pause in seconds."""
 
     stalled: dict[str, float | None]
@@ -34,8 +33,7 @@ def judge_health(parts: list[Part], *, now: float, started: float) -> Health:
     return Health(stalled=stalled)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probes:
+class Probes(Struct, frozen=True, kw_only=True):
     """The judgements that the web server exposes: alive (ticks run) and ready (results are also stored)."""
 
     alive: Callable[[], Health]

@@ -7,12 +7,13 @@ its video until the link expires or is revoked.
 import asyncio
 import re
 from collections import OrderedDict
-from datetime import datetime
-from enum import Enum, auto
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum, StrEnum, auto
 from typing import Literal
 from urllib.parse import quote
 
-from litestar import MediaType, Response
+from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
@@ -21,7 +22,8 @@ from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
-from daemon.web.link_pages import HEADERS, LinkPage, render
+from daemon.web.pages import engine, rendering
+from daemon.web.pages.wording import Wording
 from daemon.web.visitors import Opened, Visitor, visitor
 
 RATE = 20.0
@@ -36,8 +38,26 @@ _SAFE_IN_URLS = ":/%#?=@[]!$&'()*+,;~"
 PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 """The content types of covers that are passed on."""
 
+
+class _Why(StrEnum):
+    """Why the link cannot be opened."""
+
+    GONE = "gone"  # no such link: it never existed, has expired, or was revoked
+    AWAY = "away"  # the service does not answer, and the known link has expired
+    CROWDED = "crowded"  # too many simultaneous clicks
+
+
+_STATUS = {_Why.GONE: 404, _Why.AWAY: 503, _Why.CROWDED: 429}
+_RETRY_AFTER = {_Why.AWAY: "60", _Why.CROWDED: "2"}
+HEADERS: Mapping[str, str] = {
+    **rendering.HEADERS,
+    "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex, nofollow",
+    "X-Frame-Options": "DENY",
+}
+"""Headers of every answer to a link: it is neither cached nor indexed, and its target learns no referrer."""
 Wanted = Literal["preview", "download"]
-Page = Response[str] | Response[bytes]
+Page = Response[bytes]
 
 
 def handlers(context: WebContext) -> list[HTTPRouteHandler]:
@@ -86,7 +106,7 @@ class _Links:
             job = await context.renew(job) if turn is Turn.YES else job
         url = working_url(job, wanted, now=context.clock.now())
         if url is None:
-            return _page(request, LinkPage.CROWDED if crowded else LinkPage.AWAY)
+            return await _page(request, context, _Why.CROWDED if crowded else _Why.AWAY)
         if who is Visitor.PERSON:
             self._count(request, link)
         return Response(b"", status_code=302, headers={**HEADERS, "Location": header_safe(url)})
@@ -100,23 +120,23 @@ class _Links:
         try:
             picture = await self._ground.store.read_async(lambda tx: tx.pictures.get(job.id))
         except StoreError:
-            return _page(request, LinkPage.AWAY)
+            return await _page(request, self._ground, _Why.AWAY)
         if picture is None or picture.data is None or picture.content_type not in PICTURES:
-            return _page(request, LinkPage.GONE)
+            return await _page(request, self._ground, _Why.GONE)
         return Response(picture.data, media_type=picture.content_type, headers=dict(HEADERS))
 
     async def _open(self, request: ApiRequest, token: str) -> tuple[LinkRow, JobRow] | Page:
         """Find a valid link and its job; otherwise return the page that explains why it cannot be opened."""
         if _TOKEN.fullmatch(token) is None:  # not one of our tokens: no lookup needed
-            return _page(request, LinkPage.GONE)
+            return await _page(request, self._ground, _Why.GONE)
         now = self._ground.clock.now()
         try:
             async with self._lookups:
                 found = await self._ground.store.read_async(lambda tx: _find(tx, token))
         except StoreError:
-            return _page(request, LinkPage.AWAY)
+            return await _page(request, self._ground, _Why.AWAY)
         if found is None or found[0].revoked_at is not None or found[0].expires_at <= now:
-            return _page(request, LinkPage.GONE)
+            return await _page(request, self._ground, _Why.GONE)
         return found
 
     def _count(self, request: ApiRequest, link: LinkRow) -> None:
@@ -138,15 +158,29 @@ class _Links:
             self._ground.tasks.spawn("click", write())
 
 
+async def _page(request: ApiRequest, context: WebContext, why: _Why) -> Page:
+    """The page for people whose link cannot be opened, in the language that the browser prefers. It names no job,
+    and looks like that of a share that is over."""
+    await engine.make_ready()
+    language, later = rendering.preferred(request), _RETRY_AFTER.get(why)
+    texts = rendering.LANGUAGES[language]
+    return rendering.page(
+        request,
+        context,
+        "closed.html",
+        status=_STATUS[why],
+        headers={**HEADERS, **({} if later is None else {"Retry-After": later})},
+        wording=Wording(texts=texts, language=language, zone=UTC, now=context.clock.now()),
+        root="/".join([".."] * (request.scope["raw_path"].count(b"/") - 1)),  # a proxy may serve it under a path
+        title=texts.link_titles[why],
+        why=texts.link_texts[why],
+    )
+
+
 def _find(tx: Transaction, token: str) -> tuple[LinkRow, JobRow] | None:
     link = tx.links.by_token(token)
     job = None if link is None else tx.jobs.get(link.job)
     return None if link is None or job is None else (link, job)
-
-
-def _page(request: ApiRequest, page: LinkPage) -> Response[str]:
-    made = render(page, request.headers.get("accept-language", ""))
-    return Response(made.html, media_type=MediaType.HTML, status_code=made.status, headers=dict(made.headers))
 
 
 class TokenBucket:

@@ -22,11 +22,13 @@ READ, WRITE, ADMIN = ApiScope
 
 Table = Mapping[str, Mapping[str, Access | ApiScope]]
 
+STATIC = "/static/{name}"
+"""Is there for the pages of links, too, where other pages are turned off."""
 PAGES: Table = {
     "/login": {"GET": OPEN, "POST": OPEN},
     "/logout": {"POST": READ},
     "/language": {"POST": OPEN},
-    "/static/{name}": {"GET": OPEN},
+    STATIC: {"GET": OPEN},
     "/": {"GET": READ},
     "/jobs": {"GET": READ},
     "/jobs/{project}/{job_id}": {"GET": READ},

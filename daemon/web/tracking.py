@@ -6,8 +6,10 @@ A request is checked completely before anything is stored.
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from daemon.commands import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.domain.jobs import ProjectName
@@ -20,8 +22,7 @@ _READ_AT_ONCE = 16 * 1024
 MAX_BODY = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackBody:
+class TrackBody(Struct, frozen=True, kw_only=True):
     """A request to track `jobs`, with `retrack` also those that have ended."""
 
     jobs: list[JobEntry]

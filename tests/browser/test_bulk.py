@@ -47,11 +47,11 @@ async def test_two_are_chosen_and_muted_without_javascript(tmp_path: Path) -> No
                 await page.select_option("#what", "mute")
                 await page.click("button[value=chosen]")
                 await expect(page.locator("main")).to_contain_text("Opening words")
-                await expect(page.locator("main")).to_contain_text("kept for a while: 2")
+                await expect(page.locator("main")).to_contain_text("Jobs to mute: 2.")
                 await page.select_option("#hours", "24")
                 await page.fill("#why", "retakes & more")
                 await page.click("button.main")
-                await expect(page.locator(".notice")).to_have_text("Jobs whose alerts are kept for now: 2.")
+                await expect(page.locator(".notice")).to_have_text("Jobs whose alerts are held back for now: 2.")
             watched.check()
         mutes = it.store.read(lambda tx: tx.mutes.list())
         assert [each.until for each in mutes] == [NOW + timedelta(days=1)] * 4
@@ -73,7 +73,7 @@ async def test_all_that_fit_are_asked_about_unless_they_are_others_by_then(tmp_p
             await page.select_option("#since", "7d")
             await page.click(".filters .go button")
             await page.click(".chips >> text=In production")
-            await expect(page.locator("button[value=all]")).to_have_text("All 3 that fit")
+            await expect(page.locator("button[value=all]")).to_have_text("All 3 that match")
             await page.click("button[value=all]")
             job = it.job(OTHER).id
             await it.store.write(lambda tx: record(tx, job, "FAILED", at=NOW))

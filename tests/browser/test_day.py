@@ -98,8 +98,8 @@ async def retry_on_the_job_page(page: Page, hook: Webhook, own: str, job: str, e
 
 async def note_it(page: Page, daemon: LiveDaemon, job: str) -> None:
     await page.fill("#note", NOTE)
-    await page.click("text=Keep")
-    await expect(page.locator(".notice")).to_have_text("The note is kept.")
+    await page.click("text=Save")
+    await expect(page.locator(".notice")).to_have_text("The note is saved.")
     await expect(page.locator("#note")).to_have_value(NOTE)
     [found] = [each for each in daemon.json("jobs") if each["job_id"] == job]
     assert found["note"] == NOTE

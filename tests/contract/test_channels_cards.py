@@ -3,17 +3,18 @@
 Mail uses SMTP with a server on the loopback; all others use HTTP with stand-ins that refuse what exceeds a limit.
 """
 
+import dataclasses
 import email
 import email.policy
 import json
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message import Cover, Language, Link, Message, Row, Severity
@@ -44,7 +45,7 @@ UPLOADED = tuple(name for name, picture in CARDED.items() if picture is Picture.
 
 @contextmanager
 def standing(name: str, **changes: Any) -> Iterator[tuple[Channel, Stand]]:
-    service: Service = replace(SERVICES[name], **changes)
+    service: Service = dataclasses.replace(SERVICES[name], **changes)
     with Stand(service) as stand, pointed([stand]):
         yield opened(stand.url()), stand
 

@@ -128,16 +128,17 @@ def test_throttling_tells_for_how_long(hook: Webhook, header: dict[str, str], se
 
 
 def test_a_refused_connection_was_surely_not_sent(hook: Webhook) -> None:
+    """Which host refused it is told, and nothing else of the address."""
     with Webhook() as gone:
-        url = gone.url()
+        url = gone.url("/secret-path").replace("//", "//user:secret-word@")
     report = channel(url).send(message(), timeout=LIMIT)
-    assert report.verdict == Retry(reason="the connection was refused")
+    assert report.verdict == Retry(reason=f"the connection was refused ({gone.address})")
 
 
 def test_a_name_that_does_not_resolve_was_surely_not_sent() -> None:
     report = channel("json://no-such-host.invalid/hook").send(message(), timeout=LIMIT)
     assert isinstance(report.verdict, Retry)
-    assert report.reason == "the host's name cannot be resolved"
+    assert report.reason == "the host's name cannot be resolved (no-such-host.invalid:80)"
 
 
 def test_a_certificate_that_is_not_trusted_holds_the_channel() -> None:
@@ -148,6 +149,7 @@ def test_a_certificate_that_is_not_trusted_holds_the_channel() -> None:
         report = channel(hook.url(scheme="jsons")).send(message(), timeout=2)
     assert isinstance(report.verdict, Hold)
     assert report.reason.startswith("the certificate is not trusted")
+    assert report.reason.endswith(f" ({hook.address})")
     assert hook.requests == []
 
 

@@ -155,6 +155,17 @@ def test_a_connection_that_ends_under_a_message_leaves_it_unknown(server: Server
     one.close_kept()
 
 
+@pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints", "199 X"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_interim_answer_is_not_the_answer(server: Server, interim: str, times: int) -> None:
+    before = f"HTTP/1.1 {interim}\r\nLink: </style.css>; rel=preload\r\n\r\n".encode() * times
+    refused = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+    server.answers = [before + OK, before + refused, OK]
+    one = channel(server)
+    assert [type(one.send(message(), more=True).verdict) for _ in range(3)] == [Sent, Retry, Sent]
+    one.close_kept()
+
+
 def test_the_deadline_holds_for_a_kept_connection_too(server: Server) -> None:
     one = channel(server)
     server.answers = [OK, b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf"]

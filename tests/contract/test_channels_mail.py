@@ -67,7 +67,7 @@ def test_a_server_that_is_away_was_surely_not_reached() -> None:
     with Mailbox() as box:
         pass
     report = channel(box).send(message(), timeout=1)
-    assert report.verdict == Retry(reason="the connection was refused")
+    assert report.verdict == Retry(reason=f"the connection was refused (127.0.0.1:{box.port})")
 
 
 def test_a_server_without_tls_holds_the_channel_that_wants_it() -> None:
@@ -81,14 +81,16 @@ def test_a_server_without_tls_holds_the_channel_that_wants_it() -> None:
 
 
 def test_a_server_that_begins_without_tls_is_told_from_one_that_hangs_up() -> None:
-    def verdict(replies: dict[str, str]) -> Final:
+    def verdict(replies: dict[str, str]) -> tuple[Final, int]:
         with Mailbox(replies=replies) as box:
             url = box.url().replace("mailto://", "mailtos://").replace("mode=insecure", "mode=ssl")
             one = open_channel(ChannelSettings(name=ChannelName("mail"), url=url))
-            return one.send(message(), timeout=5).verdict
+            return one.send(message(), timeout=5).verdict, box.port
 
-    assert verdict({}) == Hold(reason="the server speaks no TLS on this port, unless by mode=starttls")
-    assert isinstance(verdict({"GREETING": "close"}), Retry)
+    told, port = verdict({})
+    reason = f"the server speaks no TLS on this port, unless by mode=starttls (127.0.0.1:{port})"
+    assert told == Hold(reason=reason)
+    assert isinstance(verdict({"GREETING": "close"})[0], Retry)
 
 
 ODD = [

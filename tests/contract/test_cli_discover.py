@@ -160,6 +160,7 @@ def test_a_daemon_that_takes_too_long_is_left_to_it(
         assert result.status == Exit.FAILED
         assert "was not done within" in result.err
         assert "`wrapd jobs`" in result.err
+        assert "`wrapd doctor --online`" in result.err
         assert len(store.read(lambda tx: tx.discoveries.waiting())) == 1
 
 

@@ -87,7 +87,8 @@ def test_a_wrong_note_changes_nothing(wrapd: Runner, args: tuple[str, ...], stat
 
 def test_a_project_is_paused_and_resumed(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = ManualClock(NOW)
-    monkeypatch.setattr("daemon.cli.pause.CLOCK", clock)
+    for name in ("pause", "resume"):
+        monkeypatch.setattr(f"daemon.cli.{name}.CLOCK", clock)
     assert wrapd("pause", "main", "--comment", "quota\nmoved").out == "main: paused; `wrapd resume main` ends it\n"
     [stats] = json.loads(wrapd("stats", "--json").out)
     assert stats["paused"]["comment"] == "quota moved"

@@ -109,7 +109,15 @@ def test_deliveries_are_narrowed_and_ordered(wrapd: Runner) -> None:
         (("deliveries", "--event", "suceeded"), Exit.UNKNOWN, "did you mean 'succeeded'?"),
         (("deliveries", "--project", "mian"), Exit.UNKNOWN, "did you mean 'main'?"),
         (("deliveries", "--job", "zz"), Exit.UNKNOWN, "no job zz is known"),
-        (("deliveries", "--job", "z/"), Exit.USAGE, "is not a job id"),
+        (("deliveries", "--job", "z/"), Exit.USAGE, "wrapd: 'z/' is not a job id"),
+        (("show", ""), Exit.USAGE, "wrapd: '' is not a job id"),
+        (("jobs", "--limit", "x"), Exit.USAGE, "'x' is not a whole number from 1; write one such as 20"),
+        (("jobs", "--limit", "0"), Exit.USAGE, "'0' is not a whole number from 1; write one such as 20"),
+        (("jobs", "--limit", "9" * 9999), Exit.USAGE, "is not a whole number from 1"),
+        (("deliveries", "show", "x"), Exit.USAGE, "'x' is not a whole number from 1"),
+        (("demo", "--jobs", "501"), Exit.USAGE, "'501' is not a whole number from 1 to 500"),
+        (("sim", "--speed", "-1"), Exit.USAGE, "'-1' is not a finite number greater than 0; write one such as 20"),
+        (("sim", "--speed", "inf"), Exit.USAGE, "'inf' is not a finite number greater than 0"),
     ],
 )
 def test_what_cannot_be_meant_is_one_clear_error(

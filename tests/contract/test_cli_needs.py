@@ -144,6 +144,39 @@ def test_nothing_needs_anybody(wrapd: Runner) -> None:
     assert json.loads(wrapd("needs", "--json").out)["count"] == 0
 
 
+@pytest.mark.parametrize(
+    ("service", "own", "revoked", "until"),
+    [
+        (5, None, False, 5),
+        (5, 48, False, None),
+        (5, 48, True, 5),
+        (5, 4, False, 5),
+        (-5, 7, False, 7),
+        (-5, 48, False, None),
+        (-5, 7, True, None),
+        (-5, -1, False, None),
+        (48, 7, False, None),
+    ],
+)
+def test_a_link_dies_when_the_last_of_all_does(
+    wrapd: Runner, service: int, own: int | None, revoked: bool, until: int | None
+) -> None:
+    """Hours until the service's link, and wrapd's own, expire."""
+
+    def work(tx: Transaction) -> None:
+        at = NOW - 2 * DAY
+        url = LINK.format(int((NOW + service * HOUR).timestamp()))
+        row = ended(tx, "film", "SUCCEED", at, asset=Asset(preview_url=url))
+        if own is not None:
+            assert tx.links.of_job(row, token="t" * 32, at=at, life=(48 + own) * 3600.0) is not None
+        if revoked:
+            tx.links.revoke(row, NOW)
+
+    write(wrapd, work)
+    found = [each["until"][:16] for each in json.loads(wrapd("needs", "--json").out)["items"]]
+    assert found == ([] if until is None else [f"2026-03-01T{12 + until}:00"])
+
+
 @pytest.mark.parametrize("kind", SCENES)
 def test_each_kind_is_listed_with_its_action(wrapd: Runner, kind: str) -> None:
     write(wrapd, SCENES[kind])

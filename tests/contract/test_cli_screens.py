@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli.layout import cells
 from daemon.cli.text import clean
 from daemon.clock import ManualClock, SystemClock
 from daemon.domain.actions import actor
@@ -17,7 +18,7 @@ from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing, Target, routing
 from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction, to_stamp
 from tests.support import store as tools
-from tests.support.screens import kept, screen
+from tests.support.screens import kept, printed, screen
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ZONE = "Asia/Shanghai"
@@ -227,6 +228,39 @@ def test_a_screen_is_as_it_is_kept(
     filled: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...], columns: int
 ) -> None:
     kept(f"{name}-{columns}", screen(monkeypatch, filled, *args, columns=columns))
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize(
+    "args",
+    [
+        *(
+            ("jobs",),
+            ("batches",),
+            ("deliveries",),
+            ("channels",),
+            ("routes",),
+            ("needs",),
+            ("stats",),
+            ("doctor",),
+        ),
+        *(("show", uuid(number)) for number in (0xA1, 0xA2, 0xC1, 0xB1)),
+        *(("deliveries", "show", str(number)) for number in (1, 2, 3)),
+        ("explain", uuid(0xB1)),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_wider_than_the_terminal_but_a_word_that_is_longer_than_a_line(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], columns: int
+) -> None:
+    """Such a word is an address or a path, which could not be copied if it were broken."""
+    found, lines = [], printed(monkeypatch, filled, *args, columns=columns)
+    assert "internal error" not in lines[0]
+    for line in lines:
+        long = [each for each in line.split() if cells(each) > columns - 4]
+        if cells(line) > columns and not long:
+            found.append(line)
+    assert found == []
 
 
 @widths

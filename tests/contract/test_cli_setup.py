@@ -446,6 +446,7 @@ def test_doctor_sees_a_running_daemon_and_asks_it(wrapd: Runner) -> None:
             (200, b"{}", "ok", "answers 200"),
             (503, b'{"stalled": {"writer": 31.0}}', "fail", "no progress in writer"),
             (503, b"not json", "fail", "answers 503"),
+            (503, b"[" * 100_000, "fail", "answers 503"),
         ):
             with pages(status, body) as port:
                 wrapd.config.write_text(text("json://127.0.0.1:1", more=f'[web]\nlisten = "127.0.0.1:{port}"'))
@@ -526,10 +527,12 @@ async def test_doctor_asks_the_service_itself(wrapd: Runner) -> None:
         verdict, says = (await asyncio.to_thread(findings, wrapd, "--online"))["projects.main"]
         assert verdict == "fail"
         assert "credentials" in says
+        assert says.endswith("; check the key, that it belongs to this site, and the clock")
         assert "wrong-secret-key-of-tests" not in says
     config("wrong-secret-key-of-tests")
     verdict, says = (await asyncio.to_thread(findings, wrapd, "--online"))["projects.main"]
     assert verdict == "fail"
+    assert "check region or endpoint, the network" in says
 
 
 def test_a_package_of_the_same_name_is_reported(wrapd: Runner, tmp_path: Path) -> None:

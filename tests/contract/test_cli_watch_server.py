@@ -11,6 +11,7 @@ import pytest
 from daemon.cli.choosing import Followable
 from daemon.cli.watch_server import Events, ServerApi, ServerJobs
 from daemon.domain.durations import Eta
+from tests.contract.test_cli_setup import pages
 from tests.support.api_server import TOKEN, ApiServer
 from tests.support.cli_runner import Runner
 from tests.support.hostile import names, whole
@@ -18,6 +19,7 @@ from tests.support.live import PATIENCE
 from tests.support.process import COMMAND
 from tests.support.store import NOW
 
+NESTED = b"[" * 100_000
 _STARTED: list[Events] = []
 
 
@@ -265,6 +267,34 @@ def test_what_the_server_does_not_have_is_named(
     ended = wrapd("watch", *args, "--server", server.url, "--token-file", "token")
     assert (ended.status, ended.out) == (status, "")
     assert says in ended.err
+
+
+@pytest.mark.parametrize("projects", [["main", "other"], ["main"], []])
+def test_a_job_is_found_however_many_there_are(wrapd: Runner, server: ApiServer, projects: list[str]) -> None:
+    server.projects = projects
+    for number in range(9):
+        server.put(f"new-{number}", "PROCESSING")
+    server.put("oldest-job", "FAILED")
+    for job in ("oldest-job", "oldest"):
+        for of in ((), ("--project", "main")):
+            ended = wrapd("watch", job, *of, "--server", server.url, "--token-file", "token")
+            assert (ended.status, "oldest-job" in ended.out) == (13, True), ended.err
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (200, NESTED, "answers with no JSON object"),
+        (503, NESTED, "answers with HTTP 503"),
+        (500, b'{"detail": ' + NESTED, "answers with HTTP 500"),
+    ],
+)
+def test_no_answer_of_a_server_is_an_error_of_ours(wrapd: Runner, status: int, body: bytes, says: str) -> None:
+    with pages(status, body) as port:
+        ended = wrapd(
+            "watch", "job-1", "--project", "main", "--server", f"http://127.0.0.1:{port}", "--token-file", "token"
+        )
+    assert (ended.status, says in ended.err) == (1, True), ended.err
 
 
 @pytest.mark.parametrize(

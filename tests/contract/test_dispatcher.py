@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -434,7 +433,7 @@ async def test_dead_links_are_renewed_before_a_send_and_once(tmp_path: Path, hoo
 
     async def renew(job: JobRow, *, patience: float) -> JobRow:
         asked.append(job.job_id)
-        return replace(job, asset=Asset(preview_url="https://h.example.com/fresh.mp4"))
+        return job._replace(asset=Asset(preview_url="https://h.example.com/fresh.mp4"))
 
     def preparer(_store: Store, clock: Clock) -> Preparer:
         return Preparer(settings=NotifySettings(), clock=clock, defects=defects(clock), renew=renew)

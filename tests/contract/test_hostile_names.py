@@ -7,7 +7,6 @@ plainest form. Each service's reader (tests/support/eyes.py) extracts what peopl
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 import pytest
@@ -96,7 +95,7 @@ def test_nor_does_one_in_a_failure_or_a_digest(service: str) -> None:
 def test_a_note_reaches_every_chat(service: str) -> None:
     """In the message of one alert, also in the plainest form after a refusal, and in a digest."""
     noted = job(asset=Asset(asset_name="film"), note="retake, wrong logo")
-    rows = [claimed(of=noted), claimed(Event.FAILED, id=8, of=replace(noted, id=2, state="FAILED"))]
+    rows = [claimed(of=noted), claimed(Event.FAILED, id=8, of=noted._replace(id=2, state="FAILED"))]
     context = MessageContext(now=AT)
     tries: list[tuple[Message, list[Answer]]] = [(compose(row, context), []) for row in rows]
     tries += [(message, [Answer(status=400)]) for message, _ in tries]

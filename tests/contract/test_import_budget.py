@@ -5,11 +5,13 @@ row fails.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import click
 import pytest
 
@@ -20,9 +22,9 @@ WATCHED = {
     *("sqlalchemy", "alembic", "sqlite3", "pydantic", "msgspec", "structlog", "rich", "importlib.metadata"),
     *("apprise", "requests", "apscheduler", "litestar", "uvicorn", "httpx", "aiohttp"),
     *("prometheus_client", "jinja2", "asyncio", "logging", "charset_normalizer"),
-    "daemon.store.retention",
+    *("daemon.store.retention", "daemon.store.constraints"),
 }
-"""Libraries that are slow to import, and a part of the store that only one command needs."""
+"""Libraries that are slow to import, and parts of the store that only one command needs, or none."""
 CONFIG = """
 [projects.main]
 region = "cn-north-4"
@@ -40,7 +42,7 @@ print(json.dumps([each for each in sys.argv[1].split() if each in sys.modules]),
 """
 LOGS = {"logging"}
 SERVER = LOGS | {"asyncio"}
-STORE = SERVER | {"sqlalchemy", "sqlite3", "importlib.metadata"}
+STORE = SERVER | {"sqlalchemy", "sqlite3", "msgspec", "importlib.metadata"}
 CHANNELS = SERVER | {"apprise", "requests", "msgspec", "importlib.metadata"}
 QUICK = {"", "version", "completion", "jobs", "show", "track", "deliveries", "config check"}
 """The commands whose CPU is bounded; the others are tested where there is more time."""
@@ -159,15 +161,17 @@ def test_a_command_loads_what_it_needs(folder: Path, name: str) -> None:
 
 
 def test_a_daemon_loads_the_whole_store_when_it_opens_it(tmp_path: Path) -> None:
-    """Later the files may be those of another version."""
+    """Later the files may be those of another version. What migrated the database is not kept."""
     code = (
         "import sys; from daemon.clock import SystemClock; from daemon.store import Store\n"
         f"Store.open('sqlite:///{tmp_path}/x.db', clock=SystemClock(), daemon=True).close()\n"
-        "print(*(each for each in sys.modules if each.startswith('daemon.store.')))"
+        "print(*(each for each in sys.modules if each.startswith(('daemon.store.', 'alembic'))))"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     parts = {f"daemon.store.{each}" for each in ("moves", "retention", "pictures", "history", "resend", "outbox")}
-    assert parts <= set(ended.stdout.split())
+    loaded = set(ended.stdout.split())
+    assert parts <= loaded
+    assert "alembic" not in loaded
 
 
 def test_the_tab_key_loads_no_command(folder: Path) -> None:
@@ -198,3 +202,31 @@ def test_the_templates_of_the_pages_come_with_the_first_page() -> None:
     program = "import sys, daemon.web.app; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
+
+
+def test_the_rows_of_the_store_bring_no_laws_of_production() -> None:
+    """Few commands estimate, and all of those that open the store would pay for it."""
+    program = "import sys, daemon.store.mapping; print('daemon.domain.samples' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
+
+
+def test_no_library_holds_public_cas_of_its_own() -> None:
+    """aiohttp would load them twice, 2 MiB. Where they come from stays as it was."""
+    program = (
+        "import gc, os, ssl, daemon.app.run, daemon.build, daemon.transport\n"
+        "contexts = [each for each in gc.get_objects() if isinstance(each, ssl.SSLContext)]\n"
+        "print(len(contexts) > 0, sum(each.cert_store_stats()['x509_ca'] for each in contexts))\n"
+        "print({name: os.environ.get(name) for name in ('SSL_CERT_FILE', 'SSL_CERT_DIR')})\n"
+        "print(daemon.transport._wide_trust(None).cert_store_stats()['x509_ca'] > 20)"
+    )
+    environ = {**os.environ, "SSL_CERT_FILE": certifi.where()}
+    environ.pop("SSL_CERT_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, env=environ
+    )
+    assert done.stdout.splitlines() == [
+        "True 0",
+        str({"SSL_CERT_FILE": certifi.where(), "SSL_CERT_DIR": None}),
+        "True",
+    ]

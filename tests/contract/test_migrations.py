@@ -18,7 +18,7 @@ from sqlalchemy import create_engine
 from daemon.clock import ManualClock
 from daemon.errors import AlreadyRunning, DatabaseFault
 from daemon.store import SchemaStatus, Store, check, current, upgrade
-from daemon.store.access_tables import METADATA
+from daemon.store.constraints import METADATA
 from daemon.store.lock import DaemonLock
 from daemon.store.migrate import revisions, scripts_folder
 from tests.support.store import track, url_of

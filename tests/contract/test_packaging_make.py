@@ -33,6 +33,7 @@ def test_a_python_that_will_not_do_is_refused_in_words(tmp_path: Path, python: s
     assert not (tmp_path / ".venv").exists()
 
 
+OWN_INI = "[pytest]\naddopts = -p no:schemathesis -p no:faker -p no:anyio\n"
 SKIPPERS = """
 import pytest
 
@@ -57,7 +58,7 @@ def test_runs(): ...
 def test_a_skip_fails_where_none_is_allowed(tmp_path: Path, allowed: bool, outcome: str) -> None:
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_skippers.py").write_text(SKIPPERS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "pytest.ini").write_text(OWN_INI)
     environ = {**os.environ, "WRAPD_NO_SKIPS": "" if allowed else "1"}
     ended = run(need("pytest"), "-p", "no:cacheprovider", "-q", tmp_path, cwd=tmp_path, env=environ)
     assert outcome in ended.stdout
@@ -69,7 +70,7 @@ def test_a_skip_fails_where_none_is_allowed(tmp_path: Path, allowed: bool, outco
 def test_a_whole_file_that_skips_fails_too(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_absent.py").write_text('import pytest\npytest.importorskip("no_such_library")\n')
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "pytest.ini").write_text(OWN_INI)
     environ = {**os.environ, "WRAPD_NO_SKIPS": "1"}
     ended = run(need("pytest"), "-p", "no:cacheprovider", "-q", tmp_path, cwd=tmp_path, env=environ)
     assert ended.returncode not in (0, 5), ended.stdout

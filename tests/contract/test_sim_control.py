@@ -209,6 +209,11 @@ async def test_what_cannot_be_is_said_clearly(
     assert sim.jobs() == []
 
 
+async def test_a_body_that_is_nested_too_deeply_is_no_json(sim: Simulator) -> None:
+    raw = await exchange(sim, "POST", "/_sim/jobs", body=b"[" * 100_000)
+    assert (raw.status, "not JSON" in raw.json()["error"]) == (400, True)
+
+
 async def test_stats_count_by_operation_status_and_second(sim: Simulator) -> None:
     [job_id] = sim.create_jobs()
     for _ in range(3):

@@ -3,11 +3,11 @@
 import asyncio
 import random
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Tracking, parse_job_id
@@ -503,7 +503,7 @@ async def test_what_the_disk_does_not_take_is_told_once_when_it_does(tmp_path: P
             raise StoreFailed("the disk is full")
 
         it.store.write = full  # type: ignore[method-assign]
-        take_changes, it.watcher.take_changes = it.watcher.take_changes, lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+        take_changes, it.watcher.take_changes = it.watcher.take_changes, lambda **_: asyncio.sleep(0)  # type: ignore[method-assign]
         await it.run(120, step=1)
         assert 40 <= tries <= 40 * 12, "each move is tried again, ever more slowly"
         it.store.write = write  # type: ignore[method-assign]

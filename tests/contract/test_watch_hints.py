@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.domain.durations import eta
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, parse_job_id
 from daemon.domain.planning import Rails
 from daemon.metastudio.budget import Priority
+from daemon.metastudio.listing import Listed
 from daemon.views import outlook
 from daemon.watch.choosing import Question
+from tests.support.feeding import change_lists, delays, listing_rig, track
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
 
@@ -168,6 +171,58 @@ async def test_very_many_hints_share_requests_where_lists_hold_the_jobs(tmp_path
         assert it.requests() + it.requests("list") - before <= 30
 
 
+@pytest.mark.parametrize("count", [2, 5])
+async def test_a_few_ends_at_once_are_told_with_their_links_without_delay(tmp_path: Path, count: int) -> None:
+    """With callbacks for five at once, singles and links would take more than a second's permits."""
+    async with rig(tmp_path, rails=SLOW, rate=10.0, plan={"batch": True}) as it:
+        jobs = await looked_at(it, count)
+        await it.run(10)
+        assert it.budget.try_take(it.clock.monotonic()) is not None, "something else was queried just now"
+        begun, before = it.clock.monotonic(), (it.requests(), it.requests("list"))
+        for job in jobs:
+            it.sim.set_state(job, "SUCCEED")
+            assert hint(it, job)
+        await it.poller.idle()
+        assert all(it.job(job).asset.download_url for job in jobs)
+        assert it.clock.monotonic() == begun, "nothing waited for the budget"
+        asked = (it.requests() - before[0], it.requests("list") - before[1])
+        assert asked == {2: (2, 0), 5: (2, 1)}[count]
+
+
+async def test_a_callback_is_believed_more_than_a_list_that_lags(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW, rate=10.0, plan={"batch": True}) as it:
+        jobs = await looked_at(it, 5)
+        await it.run(10)
+
+        def lag(listed: Listed, query: Any) -> Listed:
+            return replace(listed, entries=[replace(entry, state="PROCESSING") for entry in listed.entries])
+
+        change_lists(it, lag)
+        begun = it.clock.monotonic()
+        for job in jobs:
+            it.sim.set_state(job, "FAILED")
+            assert hint(it, job)
+        await it.poller.idle()
+        assert it.requests("list") == 1
+        assert {it.job(job).state for job in jobs} == {"FAILED"}
+        assert it.clock.monotonic() == begun
+
+
+async def test_callbacks_that_come_while_no_permit_is_free_share_a_list(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW, rate=2.0, plan={"batch": True}) as it:
+        jobs = await looked_at(it, 5)
+        await it.run(10)
+        while it.budget.try_take(it.clock.monotonic(), Priority.URGENT) is not None:
+            pass
+        before = (it.requests(), it.requests("list"))
+        for job in jobs:
+            it.sim.set_state(job, "FAILED")
+            assert hint(it, job)
+        await it.run(1.5, step=0.05)
+        assert {it.job(job).state for job in jobs} == {"FAILED"}
+        assert (it.requests(), it.requests("list")) == (before[0], before[1] + 1)
+
+
 async def test_a_burst_of_ends_is_alerted_before_its_links_and_all_links_follow(tmp_path: Path) -> None:
     """Alerts wait for as many links as the budget completes in time; hints are not kept waiting by these."""
     async with rig(tmp_path, rails=SLOW, rate=10.0, plan={"batch": True}) as it:
@@ -227,3 +282,30 @@ async def test_the_rest_of_a_production_is_told_as_it_was_learned(tmp_path: Path
         durations = it.poller.context.learning.durations
         assert outlook(ended, durations, now=it.clock.now()).eta is None
         assert eta(durations, ("main", "avatar"), None, 0.0) is not None
+
+
+async def test_the_feed_is_read_seldom_while_callbacks_announce_every_end_and_often_when_they_stop(
+    tmp_path: Path,
+) -> None:
+    async with listing_rig(tmp_path) as it:
+        specs = [{"timeline": [("PROCESSING", 40 + n / 2), ("SUCCEED", None)]} for n in range(120)]
+        jobs = it.sim.create_many(specs)
+        track(it, [*jobs, *it.sim.create_jobs(count=120, timeline=LONG)])
+        known: set[str] = set()
+        lists, asked = [], []
+        for _ in range(160):
+            it.clock.advance(0.5)
+            ended = {str(end["job_id"]) for end in it.sim.ends()}
+            for job in ended - known:
+                hint(it, job)
+            await it.poller.idle()
+            await it.tick()
+            known |= ended
+            lists.append(it.requests("list"))
+            asked.append(it.requests("list") + it.requests())
+        assert it.poller.feed.carries_news
+        assert lists[-1] - lists[-41] <= 6, "in 20 s"
+        assert asked[-1] - asked[-41] <= 42, "for 40 ends: each read of the feed answers a callback"
+        assert max(delays(it, known).values()) == 0
+        await it.run(25)
+        assert max(delays(it, jobs).values()) < 3.5

@@ -192,7 +192,7 @@ async def test_what_the_disk_does_not_take_is_no_flood_and_no_false_news(
             raise StoreFailed("the disk is full")
 
         monkeypatch.setattr(it.store, "write", full)
-        monkeypatch.setattr(it.watcher, "take_changes", lambda: asyncio.sleep(0))
+        monkeypatch.setattr(it.watcher, "take_changes", lambda **_: asyncio.sleep(0))
         await it.run(200)
         assert 10 < tries < 100
         monkeypatch.setattr(it.store, "write", write)

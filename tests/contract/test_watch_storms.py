@@ -311,7 +311,7 @@ async def test_a_job_that_hangs_is_told_though_the_disk_was_full(tmp_path: Path)
         async def full(_work: object) -> object:
             raise StoreFailed("the disk is full")
 
-        async def nothing() -> None: ...
+        async def nothing(**_: object) -> None: ...
 
         it.store.write, changes = full, it.watcher.take_changes  # type: ignore[method-assign]
         it.watcher.take_changes = nothing  # type: ignore[method-assign]

@@ -1,5 +1,6 @@
 """The API's lists and changes, on a real socket and a real database."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -72,26 +73,27 @@ async def test_jobs_are_listed_page_by_page_without_links(tmp_path: Path) -> Non
             assert [each["job_id"] for each in found] == [f"j-{n}" for n in numbers], query
 
 
-@pytest.mark.parametrize(
-    ("query", "place"),
-    [
-        ("limit=0", "limit"),
-        ("limit=201", "limit"),
-        ("limit=x", "limit"),
-        ("tracking=gone", "tracking"),
-        ("sort=best", "sort"),
-        ("since=yesterday", "since"),
-        ("since=0001-01-01T00:00:00%2B14:00", "since"),
-        ("cursor=x", "cursor"),
-        ("cursor=WyIwMDAwMDAwMDAwMDAiLDAsbnVsbCw0XQ==", "cursor"),
-        ("projct=main", "projct"),
-        ("q=", "q"),
-    ],
-)
-async def test_a_wrong_parameter_is_named(tmp_path: Path, query: str, place: str) -> None:
+WRONG_PARAMETERS = [
+    ("limit=0", "limit"),
+    ("limit=201", "limit"),
+    ("limit=x", "limit"),
+    ("tracking=gone", "tracking"),
+    ("sort=best", "sort"),
+    ("since=yesterday", "since"),
+    ("since=0001-01-01T00:00:00%2B14:00", "since"),
+    ("cursor=x", "cursor"),
+    ("cursor=WyIwMDAwMDAwMDAwMDAiLDAsbnVsbCw0XQ==", "cursor"),
+    ("cursor=" + base64.b64encode(b'["",0,0,0,' + b"[" * 9998).decode(), "cursor"),
+    ("projct=main", "projct"),
+    ("q=", "q"),
+]
+
+
+async def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
-        told = await ask(it, "GET", f"jobs?{query}")
-        assert (told.status, [each["place"] for each in told.json()["faults"]]) == (422, [place])
+        for query, place in WRONG_PARAMETERS:
+            told = await ask(it, "GET", f"jobs?{query}")
+            assert (told.status, [each["place"] for each in told.json()["faults"]]) == (422, [place]), query
 
 
 async def test_a_cursor_belongs_to_its_list(tmp_path: Path) -> None:
@@ -126,6 +128,29 @@ async def test_a_job_is_changed_and_each_change_leaves_a_row(tmp_path: Path) -> 
             assert (await ask(it, "PATCH", "jobs/main/j-1", body)).status == 422, body
         assert (await ask(it, "PATCH", "jobs/main/j-1", b"{")).status == 400
         assert (await ask(it, "PATCH", "jobs/main/none", {})).status == 404
+
+
+NESTED = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "PATCH jobs/main/j-1",
+        "POST jobs",
+        "POST jobs/main/j-1/mute",
+        "POST mutes",
+        "POST tokens",
+        "POST projects/main/pause",
+        "POST deliveries/1/resend",
+        "POST batches/main/b/share",
+    ],
+)
+async def test_a_body_that_is_nested_too_deeply_is_a_wrong_body(tmp_path: Path, route: str) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1", batch="b")
+        told = await ask(it, *route.split(), NESTED)
+        assert (told.status, told.json()["status"]) == (400, 400), told.body
 
 
 async def test_a_job_that_somebody_else_changed_is_changed_only_by_who_has_seen_that(tmp_path: Path) -> None:

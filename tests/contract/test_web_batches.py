@@ -2,25 +2,31 @@
 
 import gzip
 import re
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
+from daemon import views
 from daemon.commands.tokens import create_token
 from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.production import Unended
 from daemon.domain.tokens import ApiScope
-from daemon.store import TrackRequest, Transaction
+from daemon.store import Batch, TrackRequest, Transaction
+from daemon.web.api.batches import batch_outlooks
 from daemon.web.pages.batches import ROWS, WALL
 from daemon.web.pages.english import ENGLISH
 from daemon.web.pages.wording import batch_path
 from tests.contract.test_web_pages import Reader, check_inert
 from tests.contract.test_web_tracking import end
+from tests.support import many
 from tests.support.browsing import logged_in
 from tests.support.hostile import names, whole
 from tests.support.scene import NAMES, WHO, fill, tag
-from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
+from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk, learned
 
 SPRING = "/batches/main/Spring%20campaign"
 
@@ -37,6 +43,38 @@ def make(it: Desk, *batches: str, project: str = MAIN) -> None:
     it.store.write_now(work)
 
 
+async def test_where_only_the_end_is_wanted_no_more_is_read_and_the_same_is_said(tmp_path: Path) -> None:
+    many.make(tmp_path / "web.db", 600, now=NOW, tracked=0.3)
+    async with desk(tmp_path, projects=(MAIN, OTHER)) as it:
+        it.durations = learned()
+        for n in range(3):
+            end(it, it.track(f"begun-{n}", batch="begun"), "PROCESSING")
+
+        def read(tx: Transaction) -> tuple[list[views.Batch], list[views.Batch], set[Batch]]:
+            rows = tx.batches.page(limit=99).rows
+            whole = list(map(views.batch, rows, batch_outlooks(tx, it.app.context, rows, NOW, most=500)))
+            wanted: set[Batch] = set()
+            unended = tx.batches.unended
+
+            def noted(batches: Iterable[Batch], *, now: datetime) -> Mapping[Batch, list[Unended]]:
+                wanted.update(some := list(batches))
+                return unended(some, now=now)
+
+            tx.batches.unended = noted
+            ends = batch_outlooks(tx, it.app.context, rows, NOW, most=500, begun=True)
+            return whole, list(map(views.batch, rows, ends)), wanted
+
+        whole, ends, wanted = it.store.read(read)
+    assert [replace(each, soonest_at=None) for each in whole if each.eta is None] == [
+        each for each in ends if each.eta is None
+    ]
+    assert [each for each in whole if each.eta is not None] == [each for each in ends if each.eta is not None]
+    unfinished = {(each.project, each.batch) for each in whole if each.ended < each.jobs}
+    assert (MAIN, "begun") in wanted < unfinished
+    assert {each.batch for each in ends if each.eta is not None} == {"begun"}
+    assert "not in production yet" in str([each.eta_reason for each in ends])
+
+
 async def test_the_list_says_how_far_each_is_and_until_when(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
         browser = await logged_in(it, TOKEN)
@@ -48,9 +86,9 @@ async def test_the_list_says_how_far_each_is_and_until_when(tmp_path: Path) -> N
         rows = page.split("<tr role")[2:]
         assert [re.findall(r'href="([^"]+)"', row)[0] for row in rows] == ["/batches/main/Autumn", SPRING]
         seen = [" ".join(Reader(row).text.split()) for row in rows]
-        assert re.search(r"Autumn 0 of 1 ended all by 12:\d\d-12:\d\d since 12:00", seen[0]), seen
+        assert re.search(r"Autumn 0 of 1 ended all by 12:\d\d-12:\d\d Since 12:00", seen[0]), seen
         assert "7 of 12 ended 1 failed 1 canceled" in seen[1]
-        assert " since 11:51" in seen[1], "since its first job was tracked"
+        assert " Since 11:51" in seen[1], "since its first job was tracked"
         for path in ("/", f"/jobs/main/{0:032x}"):
             assert f'href="{SPRING}"' in (await browser.get(path)).body.decode(), path
         assert '<a href="/batches">' in (await browser.get("/jobs")).body.decode()

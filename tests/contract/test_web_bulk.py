@@ -125,7 +125,7 @@ async def test_what_is_chosen_is_asked_about_muted_untracked_and_sent(tmp_path: 
         chosen = f"of=chosen&job={running.id}&job={other.id}&job={ended.id}&job=999999&job=x"
         browser = await logged_in(it, TOKEN)
         page = (await browser.get(f"{BULK}?what=ask&{chosen}&show=running")).body.decode()
-        assert "asked about now: 2" in page, "one has ended"
+        assert "Jobs to ask about: 2" in page, "one has ended"
         assert Reader(page).text.count("Opening words") == 1
         assert acts(it) == []
         back = await confirmed(browser, f"{BULK}?what=ask&{chosen}&show=running&view=wall")
@@ -165,7 +165,7 @@ async def test_failed_alerts_are_sent_for_the_chosen_and_for_all(tmp_path: Path)
         first = dead(it, rows[0])
         others = dead(it, rows[1])
         page = (await browser.get(f"{BULK}?what=retry&of=chosen&job={rows[0]}&job={rows[2]}")).body.decode()
-        assert "sent now: 2." in page
+        assert "Alerts to send: 2." in page
         assert "Film 0" in page
         assert "Film 2" not in page, "it has no such alert"
         assert (await confirmed(browser, f"{BULK}?what=retry&of=chosen&job={rows[0]}")).endswith("number=2")

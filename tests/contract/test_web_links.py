@@ -1,17 +1,20 @@
 """wrapd's own links on a real socket: where they lead, when they are refused, and what they reveal."""
 
 import asyncio
+import dataclasses
 import logging
-from dataclasses import replace
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
 from daemon.domain.jobs import Asset
 from daemon.logs import LogEvent
 from daemon.store import JobRow, LinkRow, PictureRow, StoreBusy
+from daemon.web.links import HEADERS
 from tests.contract.test_web_tracking import end
 from tests.support.recorder import Lines
 from tests.support.web import NOW, Answer, Desk, desk
@@ -52,7 +55,7 @@ async def link(it: Desk) -> LinkRow:
 
 
 def renewed(row: JobRow, preview: str) -> JobRow:
-    return replace(row, asset=replace(row.asset, preview_url=preview))
+    return row._replace(asset=dataclasses.replace(row.asset, preview_url=preview))
 
 
 async def test_a_click_leads_to_a_link_that_was_asked_for_now(tmp_path: Path) -> None:
@@ -116,14 +119,14 @@ async def test_robots_and_head_are_led_there_but_nothing_is_asked_and_nothing_co
         CHROME | {"From": "bot(at)example.com"},
     ],
 )
-@pytest.mark.parametrize("path", ["", "/download"])
 async def test_without_evidence_of_a_person_nothing_counts_as_seen(
-    tmp_path: Path, headers: dict[str, str], path: str
+    tmp_path: Path, headers: dict[str, str]
 ) -> None:
     async with desk(tmp_path) as it:
         finished(it)
-        told = await it.ask("GET", f"/v/{TOKEN}{path}", headers=headers)
-        assert told.status == 302
+        for path in ("", "/download"):
+            told = await it.ask("GET", f"/v/{TOKEN}{path}", headers=headers)
+            assert told.status == 302, path
         assert (await link(it)).clicks == 0
         assert it.job("j-1").seen_at is None
 
@@ -195,7 +198,10 @@ async def test_a_link_that_does_not_work_any_more_is_a_friendly_page(tmp_path: P
             assert "This link does not work any more" in told.body.decode()
             assert b"Secret name" not in told.body
             assert b"script" not in told.body
-            assert told.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+            assert {name: told.headers[name.lower()] for name in HEADERS} == dict(HEADERS)
+            [style] = re.findall(r'stylesheet" href="([^"]+)"', told.body.decode())
+            found = await it.ask("GET", urljoin(path, style), headers={"Host": "elsewhere.example"})
+            assert (found.status, found.headers["content-type"]) == (200, "text/css; charset=utf-8")
             assert told.headers["cache-control"] == "no-store"
         assert it.renewed == []
 
@@ -358,3 +364,11 @@ async def test_clicks_at_the_same_moment_are_all_counted(tmp_path: Path) -> None
         assert (await link(it)).clicks == 12
         it.clock.advance(timedelta(hours=1).total_seconds())
         assert it.job("j-1").seen_at == NOW
+
+
+async def test_the_page_has_its_style_where_the_others_are_off(tmp_path: Path) -> None:
+    async with desk(tmp_path, pages=False) as it:
+        told = await get(it, "/v/" + "x" * 32)
+        assert (told.status, told.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert (await get(it, "/login")).status == 404
+        assert (await get(it, "/static/wrapd.css")).status == 200

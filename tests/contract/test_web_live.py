@@ -116,6 +116,34 @@ async def test_who_missed_too_much_reads_all_again(
         assert [event.id for event in [await near.next() for _ in range(18)] if event] == list(range(13, 31))
 
 
+@pytest.mark.parametrize(
+    ("after", "last", "names"),
+    [(0, None, "abc"), (1, None, "bc"), (3, None, ""), (1, 2, "c"), (2, 0, "abc")],
+)
+async def test_the_address_can_say_where_to_begin_and_the_header_goes_before_it(
+    tmp_path: Path, after: int, last: int | None, names: str
+) -> None:
+    async with stage(tmp_path) as it:
+        await it.store.write(lambda tx: [track(tx, name) for name in "abc"])
+        client = await it.client(path=f"{PATH}?after={after}", last=last)
+        if not names:
+            assert await client.begun() == 3
+        await it.store.write(lambda tx: track(tx, "d"))
+        got = [await client.next() for _ in f"{names}d"]
+        assert [each and each.data["job_id"] for each in got] == [*names, "d"]
+
+
+async def test_an_address_that_says_nonsense_is_refused(tmp_path: Path) -> None:
+    async with stage(tmp_path) as it:
+        for after in ("x", "-1", "1.5", "", str(2**53 + 1), "1" * 400):
+            told = await it.desk.ask("GET", f"{PATH}?after={after}", token=TOKEN)
+            assert told.status == 422, after
+            assert told.headers["content-type"] == PROBLEM
+            assert told.json()["faults"][0]["place"] == "after"
+        ahead = await it.client(path=f"{PATH}?after={2**53}")
+        assert [each.name for each in await ahead.until("resync")] == ["resync"]
+
+
 async def test_a_burst_is_one_resync_and_then_calm(tmp_path: Path) -> None:
     async with stage(tmp_path) as it:
         client = await it.client()

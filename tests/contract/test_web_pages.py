@@ -5,6 +5,7 @@ import gzip
 import re
 import string
 from collections.abc import Iterator
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,17 +13,19 @@ import pytest
 from msgspec.structs import fields
 
 from daemon.commands.tokens import create_token
+from daemon.domain.events import Event
 from daemon.domain.tokens import ApiScope
-from daemon.store import DeliveryStatus
+from daemon.store import Bookkeeping, DeliveryStatus, to_stamp
 from daemon.web.pages.chinese import CHINESE
 from daemon.web.pages.english import ENGLISH
 from daemon.web.pages.jobs import ROWS
 from daemon.web.pages.rendering import HEADERS
-from daemon.web.pages.wording import Texts
+from daemon.web.pages.texts import Texts
 from tests.contract.test_web_api import dead
 from tests.support.browsing import Browser, logged_in
 from tests.support.hostile import names, whole
 from tests.support.scene import NAMES, WHO, fill
+from tests.support.store import BOTH, record
 from tests.support.web import NOW, TOKEN, Desk, desk
 
 PAGES = Path(__file__).parents[2] / "daemon/web/pages"
@@ -98,7 +101,8 @@ async def test_hostile_names_and_links_stay_text(tmp_path: Path, url: str) -> No
     async with desk(tmp_path) as it:
         fill(it, [f"x{text}" for text in jobs], foreign=jobs, url=url)
         browser = await logged_in(it, TOKEN)
-        tags = Reader((PAGES / "templates/job.html").read_text()).tags
+        texts = [(PAGES / f"templates/{name}.html").read_text() for name in ("job", "muting")]
+        tags = Reader("".join(texts)).tags
         for path in paths(it):
             page = (await browser.get(path)).body.decode()
             seen = check_inert(page)
@@ -157,7 +161,7 @@ async def test_filters_and_paging(tmp_path: Path) -> None:
         page = (await browser.get("/jobs?q=parcel+8&batch=Spring+campaign")).body.decode()
         assert page.count("<tr role") == 3, "parcels 8 and 80"
         assert 'value="parcel 8"' in page
-        assert "No job fits" in (await browser.get("/jobs?tag=none")).body.decode()
+        assert "No jobs match" in (await browser.get("/jobs?tag=none")).body.decode()
         for wrong in ("/jobs?cursor=x", "/jobs?view=x", "/jobs?show=failed&cursor=x"):
             told = await browser.get(wrong)
             assert (told.status, told.headers["content-type"][:9]) == (422, "text/html"), wrong
@@ -226,8 +230,10 @@ async def test_the_overview_says_what_needs_a_person_and_what_runs(tmp_path: Pat
     async with desk(tmp_path) as it:
         browser = await logged_in(it, TOKEN)
         empty = (await browser.get("/")).body.decode()
-        for text in (ENGLISH.needs_none, ENGLISH.running_none, ENGLISH.batches_none):
-            assert text in empty
+        for text in (ENGLISH.needs_none, ENGLISH.batches_none, "<code>wrapd track JOB_ID</code>"):
+            assert text in empty, "what to do first"
+        it.track("first")
+        assert ENGLISH.running_none in (await browser.get("/")).body.decode()
         fill(it)
         page = (await browser.get("/")).body.decode()
         count = (await browser.get("/api/v1/needs")).json()["count"]
@@ -237,6 +243,38 @@ async def test_the_overview_says_what_needs_a_person_and_what_runs(tmp_path: Pat
         assert "7 of 12 ended" in seen
         assert re.search(r"5\s*</dd>", page), "finished today"
         assert page.count("<rect ") == 3, "a range of each job in production"
+
+
+async def test_the_days_of_utc_are_told_by_the_readers_clock(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        fill(it)
+        browser = await logged_in(it, TOKEN)
+        for zone, hour, began in (
+            ("Asia/Shanghai", "08:00", "08:00"),
+            ("America/New_York", "19:00", "28 Feb 19:00"),
+            ("UTC", "00:00", "00:00"),
+        ):
+            browser.cookies["wrapd_zone"] = zone
+            assert ENGLISH.today_hint.format(time=began) in (await browser.get("/")).body.decode(), zone
+            assert ENGLISH.stats_ends_hint.format(time=hour) in (await browser.get("/stats")).body.decode(), zone
+
+
+async def test_a_job_that_is_lost_is_not_so_since_its_last_state(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        browser = await logged_in(it, TOKEN)
+        row = it.track("gone")
+        asked = NOW - timedelta(minutes=20)
+        it.store.write_now(lambda tx: record(tx, row, "PROCESSING", at=NOW - timedelta(hours=3)))
+        assert "since 09:00" in Reader((await browser.get("/jobs/main/gone")).body.decode()).text
+        kept = Bookkeeping(
+            job=row, polls=9, last_polled_at=to_stamp(asked), next_poll_at=None, last_error="HTTP 404"
+        )
+        it.store.write_now(lambda tx: tx.jobs.checkpoint([kept]))
+        it.store.write_now(lambda tx: tx.jobs.record_end(row, Event.LOST, at=NOW, routing=BOTH, reason="HTTP 404"))
+        for path in ("/jobs/main/gone", "/jobs"):
+            seen = Reader((await browser.get(path)).body.decode()).text
+            assert "Lost" in seen
+            assert ("11:40" in seen, "09:00" in seen.partition(ENGLISH.timeline)[0]) == (True, False), path
 
 
 @pytest.mark.parametrize(
@@ -272,6 +310,9 @@ async def test_the_language_and_the_zone(
             assert shown in (await browser.get("/login")).body.decode(), zone
 
 
+IN_ENGLISH_AS_THEY_ARE = {"need_texts", "errors", "no_ends", "recorded", "phrases"}
+
+
 def placeholders(texts: Texts) -> dict[str, set[str]]:
     """The names in braces of each text, by its key."""
 
@@ -285,13 +326,14 @@ def placeholders(texts: Texts) -> dict[str, set[str]]:
         f"{field.name} {key}".strip(): {name for _, name, _, _ in string.Formatter().parse(text) if name}
         for field in fields(Texts)
         for key, text in of(getattr(texts, field.name))
-        if field.name not in ("need_texts", "errors")  # English has those as they are
+        if field.name
+        not in ("need_texts", "errors", "no_ends", "recorded", "phrases")  # English has those as they are
     }
 
 
 def test_both_languages_say_the_same_and_every_text_is_used() -> None:
     assert placeholders(ENGLISH) == placeholders(CHINESE)
-    sources = "".join(path.read_text() for path in PAGES.rglob("*") if path.suffix in (".html", ".py"))
+    sources = "".join(path.read_text() for path in PAGES.parent.rglob("*") if path.suffix in (".html", ".py"))
     unused = [
         field.name for field in fields(Texts) if not re.search(rf"\b(?:t|texts|texts\.)\.?{field.name}\b", sources)
     ]

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from daemon.domain.jobs import Tracking
-from daemon.store.tallies import MOST_TALLIED
+from daemon.store import tallies
 from daemon.web.pages.english import ENGLISH
 from daemon.web.pages.jobs import CHIPS
 from tests.support.browsing import logged_in
@@ -39,8 +41,9 @@ async def test_all_are_counted_where_counts_are_kept(tmp_path: Path) -> None:
             assert chips((await browser.get(f"/jobs{query}")).body.decode()) == wanted, query
 
 
-async def test_of_a_common_tag_there_are_at_least_so_many(tmp_path: Path) -> None:
-    make(tmp_path / "web.db", 12 * MOST_TALLIED, now=NOW, tracked=0.02)
+async def test_of_a_common_tag_there_are_at_least_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tallies, "MOST_TALLIED", 200)
+    make(tmp_path / "web.db", 2400, now=NOW, tracked=0.02)
     async with desk(tmp_path, projects=(MAIN, OTHER)) as it:
         browser = await logged_in(it, TOKEN)
         shown = chips((await browser.get("/jobs?tag=spring")).body.decode())
@@ -48,5 +51,5 @@ async def test_of_a_common_tag_there_are_at_least_so_many(tmp_path: Path) -> Non
         assert shown[ENGLISH.chips["frozen"]] == "", "none among those that were counted"
         assert all(re.fullmatch(r"\d+\+|", number) for number in shown.values()), shown
         found = it.store.read(lambda tx: tx.jobs.tallies(tag="spring"))
-        assert sum(found.counts.values()) == MOST_TALLIED
+        assert sum(found.counts.values()) == tallies.MOST_TALLIED
         assert shown[ENGLISH.chips["finished"]] == f"{found.of(Tracking.FINISHED, 'SUCCEED')}+"

@@ -10,7 +10,7 @@ from daemon.commands.tokens import create_token
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import JobId
 from daemon.domain.tokens import ApiScope
-from daemon.store import DeliveryStatus
+from daemon.store import DeliveryStatus, lists
 from daemon.web.pages.chinese import CHINESE
 from daemon.web.pages.deliveries import ROWS
 from daemon.web.pages.english import ENGLISH
@@ -78,9 +78,27 @@ async def test_each_page_says_that_it_has_nothing(tmp_path: Path) -> None:
         browser = await logged_in(it, TOKEN)
         for path, said in zip(LISTS, ("deliveries_none", "channels_none", "projects_none"), strict=True):
             page = await text_of(browser, path)
-            assert getattr(ENGLISH, said) in page, path
+            assert getattr(ENGLISH, said).partition("`")[0] in page, path
             assert "<table" not in page, path
         assert ENGLISH.deliveries_none_fit in await text_of(browser, "/deliveries?status=dead")
+
+
+async def test_an_empty_page_that_is_not_the_last_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "EXAMINED", 1)
+    monkeypatch.setattr("daemon.web.pages.jobs.ROWS", 1)
+    monkeypatch.setattr("daemon.web.pages.deliveries.ROWS", 1)
+    async with desk(tmp_path) as it:
+        end(it, it.track("j-1", tags=("tv",), batch="b"), "SUCCEED")
+        end(it, it.track("j-2"), "SUCCEED")
+        browser = await logged_in(it, TOKEN)
+        for path, so_far, none in (
+            ("/jobs?q=j-1", ENGLISH.none_so_far, ENGLISH.none_fit),
+            ("/jobs?tag=tv&kind=photo", ENGLISH.none_so_far, ENGLISH.none_fit),
+            ("/jobs?kind=photo&sort=oldest", ENGLISH.none_so_far, ENGLISH.none_fit),
+            ("/deliveries?q=j-1", ENGLISH.deliveries_none_so_far, ENGLISH.deliveries_none_fit),
+        ):
+            page = await text_of(browser, path)
+            assert ('rel="next"' in page, so_far in page, none in page) == (True, True, False), path
 
 
 async def test_a_row_says_what_became_of_its_alert(tmp_path: Path) -> None:
@@ -101,8 +119,8 @@ async def test_a_row_says_what_became_of_its_alert(tmp_path: Path) -> None:
         [job] = [each for each in it.jobs().values() if each.label == "The frozen one"]
         assert f'href="/jobs/main/{job.job_id}"><bdi>The frozen one</bdi>' in page
         for text, path in (
-            ("frozen", f"/deliveries?job={job.job_id}"),
-            ("finished", "/deliveries?event=succeeded"),
+            ("Frozen", f"/deliveries?job={job.job_id}"),
+            ("Finished", "/deliveries?event=succeeded"),
         ):
             assert set(re.findall(r"<b>([^<]+)</b>", await text_of(browser, path))) == {text}, path
 
@@ -173,20 +191,20 @@ async def test_all_that_fit_are_retried_if_they_are_as_many_as_the_page_said(tmp
         fill(it)
         deliver(it)
         browser = await logged_in(it, TOKEN)
-        assert "Retry the 2 that fit" in await text_of(browser, "/deliveries")
-        assert "that fit" not in await text_of(browser, "/deliveries?status=sent")
-        assert "that fit" not in await text_of(browser, "/deliveries?q=parcel"), "a search is not retried"
+        assert "Send the 2 that failed" in await text_of(browser, "/deliveries")
+        assert "that failed" not in await text_of(browser, "/deliveries?status=sent")
+        assert "that failed" not in await text_of(browser, "/deliveries?q=parcel"), "a search is not retried"
         listed = await text_of(browser, "/deliveries?channel=a")
-        assert 'href="/deliveries/retry?channel=a">Retry the 1 that fit' in listed
-        assert 'project=main">Retry those that fit' in await text_of(browser, "/deliveries?project=main")
-        assert "Alerts to retry: 2" in await text_of(browser, "/deliveries/retry?project=main")
+        assert 'href="/deliveries/retry?channel=a">Send the 1 that failed' in listed
+        assert 'project=main">Send those that failed' in await text_of(browser, "/deliveries?project=main")
+        assert "Alerts to send: 2" in await text_of(browser, "/deliveries/retry?project=main")
         asked = await text_of(browser, "/deliveries/retry?channel=a")
         check_inert(asked)
         assert re.search(r'action="/deliveries/retry\?channel=a">.*name="expect" value="1"', asked)
         dead = only(it, DeliveryStatus.DEAD)
         told = await browser.send("/deliveries/retry?channel=a", expect="2")
         assert told.status == 409
-        assert "Nothing was sent: 1 fit now, not 2" in told.body.decode()
+        assert "Nothing was sent: 1 match now, not 2" in told.body.decode()
         assert status(it, dead) is DeliveryStatus.DEAD
         for wrong in ({"expect": "x"}, {"expect": "-1"}, {"expect": "1001"}, {"expect": "²"}, {}):
             assert (await browser.send("/deliveries/retry?channel=a", **wrong)).status == 422, wrong
@@ -206,9 +224,9 @@ async def test_more_than_can_be_retried_at_once(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr("daemon.web.api.bulk.MOST_AT_ONCE", 1)
         monkeypatch.setattr("daemon.web.pages.deliveries.MOST_AT_ONCE", 1)
         browser = await logged_in(it, TOKEN)
-        assert "Retry the 1+ that fit" in await text_of(browser, "/deliveries")
+        assert "Send the 1+ that failed" in await text_of(browser, "/deliveries")
         asked = await text_of(browser, "/deliveries/retry")
-        assert "More than 1 fit" in asked
+        assert "More than 1 match" in asked
         assert 'name="expect"' not in asked
 
 
@@ -220,10 +238,10 @@ async def test_channels_say_how_they_are_and_are_tested_and_released(tmp_path: P
         page = await text_of(browser, "/channels")
         check_inert(page)
         of_a, of_b = (Reader(f"<tr{part}").text for part in page.split('<tr role="row" data-key')[1:])
-        assert re.search(r"accepts alerts\s+Sent\s+2 Sent", of_a)
+        assert re.search(r"Accepts alerts\s+Sent\s+2 Sent", of_a)
         assert re.search(r"Given up\s+1 Given up\s+Last success\s+12:00", of_a)
-        assert re.search(r"refused since 12:00 HTTP 400: the address takes no JSON", of_b)
-        assert re.search(r"Last success\s+never\s+Next try\s+12:05:00", of_b)
+        assert re.search(r"Refused since 12:00 HTTP 400: the address takes no JSON", of_b)
+        assert re.search(r"Last success\s+Never\s+Next try\s+12:05:00", of_b)
         assert "/channels/b/release" in page
         assert "/channels/a/release" not in page
         assert b'name="csrf"' not in (await writer.get("/channels")).body
@@ -254,17 +272,17 @@ async def test_projects_say_how_they_are_and_are_paused_and_resumed(tmp_path: Pa
         fill(it)
         browser, reader = await logged_in(it, TOKEN), await reader_of(it, ApiScope.READ)
         unknown = Reader(await text_of(browser, "/projects")).text
-        assert re.search(r"not known\s+Credentials\s+not known", unknown)
+        assert re.search(r"Not known\s+Credentials\s+Not known", unknown)
         it.store.write_now(lambda tx: tx.statuses.set(MAIN, FACTS, NOW))
         page = await text_of(browser, "/projects")
         check_inert(page)
         seen = " ".join(Reader(page).text.split())
         for said in (
-            "running Credentials accepted Tracked 5",
+            "Running Credentials Accepted Tracked 5",
             "Latest answer late by 1 min 15 s",
-            "at most 10 a second, 25 % used",
-            "of the last 10 seconds: feed of ends 3, jobs 20",
-            "not trusted an end was missing",
+            "At most 10 a second, 25% used",
+            "In the last 10 seconds: feed of ends 3, jobs 20",
+            "Not trusted an end was missing",
         ):
             assert said in seen, (said, seen)
         assert b'name="csrf"' not in (await reader.get("/projects")).body
@@ -283,7 +301,7 @@ async def test_projects_say_how_they_are_and_are_paused_and_resumed(tmp_path: Pa
             assert (await browser.send(f"/projects/none/{act}")).status == 404
         refused = {"up": True, "refused_since": "2026-03-01T11:00:00Z", "down_since": 5, "requests": ["x"]}
         it.store.write_now(lambda tx: tx.statuses.set(MAIN, refused, NOW))
-        assert re.search(r"credentials refused\s+Credentials\s+refused since 11:00", await text_of_all(browser))
+        assert re.search(r"Credentials refused\s+Credentials\s+Refused since 11:00", await text_of_all(browser))
 
 
 async def text_of_all(browser: Browser) -> str:
@@ -299,7 +317,7 @@ async def test_who_only_reads_sees_no_forms(tmp_path: Path) -> None:
             page = await text_of(reader, path)
             assert 'name="csrf"' not in page, path
             assert "formaction" not in page, path
-            assert "that fit" not in page, path
+            assert "that failed" not in page, path
         assert (await reader.get("/deliveries/retry")).status == 403
 
 
@@ -310,11 +328,11 @@ async def test_other_pages_lead_to_what_they_name(tmp_path: Path) -> None:
         browser = await logged_in(it, TOKEN)
         page = await text_of(browser, "/")
         for path, name in (
-            ("/deliveries?status=dead&amp;channel=a", "a"),
-            ("/channels", "b"),
-            ("/projects", "main"),
+            ("/deliveries?status=dead&amp;channel=a", "Channel <bdi>a</bdi>"),
+            ("/channels", "Channel <bdi>b</bdi>"),
+            ("/projects", "<bdi>main</bdi>"),
         ):
-            assert f'<a href="{path}"><bdi>{name}</bdi></a>' in page, path
+            assert f'<a href="{path}">{name}</a>' in page, path
         row = it.store.read(lambda tx: tx.deliveries.get(only(it, DeliveryStatus.DEAD)))
         assert row is not None
         assert row.job is not None
@@ -335,8 +353,8 @@ async def test_alerts_about_projects_and_batches_lead_there(tmp_path: Path) -> N
         end(it, it.track("j-1", batch="b & c"), "SUCCEED")
         page = await text_of(await logged_in(it, TOKEN), "/deliveries?channel=a")
         for said in (
-            '<b>no answer</b> · <a href="/projects"><bdi>main</bdi></a>',
-            '<b>batch ended</b> · <a href="/batches/main/b%20%26%20c"><bdi>b &amp; c</bdi></a>',
+            '<b>No answer</b> · <a href="/projects"><bdi>main</bdi></a>',
+            '<b>Batch ended</b> · <a href="/batches/main/b%20%26%20c"><bdi>b &amp; c</bdi></a>',
         ):
             assert said in page, said
 
@@ -349,7 +367,7 @@ async def test_hostile_texts_stay_text(tmp_path: Path, url: str) -> None:
         browser = await logged_in(it, TOKEN)
         deliver(it, reason=f"{corpus[0]} {url}")
         give_up(it, corpus[:40])
-        for text in corpus[:24]:
+        for text in corpus[: 24 if url.startswith("javascript:") else 1]:  # a comment holds no address
             await browser.send("/projects/main/resume")
             await browser.send("/projects/main/pause", comment=text[:400])
             for path in (*LISTS, "/deliveries?q=%22%3E%3Cscript%3E", "/deliveries?job=%22%3E%3Cb%3E"):

@@ -1,18 +1,17 @@
 """The statistics over a real socket: the figures are those of the API, for each span and project, in both
 languages."""
 
+import itertools
 import re
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
 
 from daemon.commands.tokens import create_token
 from daemon.domain.tokens import ApiScope
 from daemon.web.pages.chinese import CHINESE
 from daemon.web.pages.english import ENGLISH
 from tests.contract.test_web_pages import Reader, check_inert
-from tests.support.browsing import logged_in
+from tests.support.browsing import Browser, logged_in
 from tests.support.ended import end, fill_days
 from tests.support.scene import WHO
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, desk
@@ -28,28 +27,35 @@ def figures(page: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("days", [7, 30, 90])
-@pytest.mark.parametrize("project", [None, "main", "other"])
-async def test_the_figures_are_those_of_the_api(tmp_path: Path, days: int, project: str | None) -> None:
+async def check_figures(browser: Browser, days: int, project: str | None) -> None:
+    only = "" if project is None else f"&project={project}"
+    page = (await browser.get(f"/stats?days={days}{only}")).body.decode()
+    told = (await browser.get(f"/api/v1/stats?days={days}{only}")).json()["items"]
+    states = [day["states"] for each in told for day in each["days"]]
+    total = sum(sum(each.values()) for each in states)
+    done = sum(each.get(state, 0) for each in states for state in ("SUCCEED", "PARTIAL_SUCCEED"))
+    failed = sum(each.get("FAILED", 0) for each in states)
+    shown = figures(page)
+    assert shown[ENGLISH.stats_total] == str(total) != "0"
+    assert shown[ENGLISH.stats_rate] == f"{100 * done / (done + failed):.0f}%"
+    check_inert(page)
+    rows = re.findall(r'<tr><th scope="row" class="number">\d+ \w+</th>((?:<td class="count-of">\d+</td>)+)', page)
+    assert len(rows) == len({day["day"] for each in told for day in each["days"] if day["states"]})
+    assert sum(int(number) for row in rows for number in re.findall(r"\d+", row)) == total
+    assert (ENGLISH.stats_projects in page) == (project is None)
+    assert page.count("<desc ") == 2, "of each plot but the bars within tables"
+
+
+async def test_the_figures_are_those_of_the_api(tmp_path: Path) -> None:
     async with desk(tmp_path, projects=BOTH_PROJECTS) as it:
         fill_days(it, days=100)
         browser = await logged_in(it, TOKEN)
-        only = "" if project is None else f"&project={project}"
-        page = (await browser.get(f"/stats?days={days}{only}")).body.decode()
-        told = (await browser.get(f"/api/v1/stats?days={days}{only}")).json()["items"]
-        states = [day["states"] for each in told for day in each["days"]]
-        total = sum(sum(each.values()) for each in states)
-        done = sum(each.get(state, 0) for each in states for state in ("SUCCEED", "PARTIAL_SUCCEED"))
-        failed = sum(each.get("FAILED", 0) for each in states)
-        shown = figures(page)
-        assert shown[ENGLISH.stats_total] == str(total) != "0"
-        assert shown[ENGLISH.stats_rate] == f"{100 * done / (done + failed):.0f} %"
-        check_inert(page)
-        rows = re.findall(r'<tr><th scope="row" class="number">\d+ \w+</th>((?:<td>\d+</td>)+)', page)
-        assert len(rows) == len({day["day"] for each in told for day in each["days"] if day["states"]})
-        assert sum(int(number) for row in rows for number in re.findall(r"\d+", row)) == total
-        assert (ENGLISH.stats_projects in page) == (project is None)
-        assert page.count("<desc ") == 2, "of each plot but the bars within tables"
+        for days, project in itertools.product((7, 30, 90), (None, "main", "other")):
+            try:
+                await check_figures(browser, days, project)
+            except AssertionError as error:
+                error.add_note(f"of {days} days of {project or 'all projects'}")
+                raise
 
 
 async def test_a_bar_is_as_high_as_its_jobs_are_many(tmp_path: Path) -> None:

@@ -10,8 +10,12 @@ from daemon.domain.durations import fit
 from daemon.domain.planning import Reason
 from daemon.notify.message.language.chinese import CHINESE as CHINESE_MESSAGES
 from daemon.notify.message.language.english import ENGLISH as ENGLISH_MESSAGES
+from daemon.store import REPLACED
+from daemon.store.mutes import MUTED
+from daemon.store.ownership import LEFT_WHILE_SENDING, STOPPED_WHILE_SENDING
 from daemon.views.needs import KINDS
-from daemon.views.outlooks import NO_ETA, NoEta
+from daemon.views.outlooks import NO_ETA, NoEnd, NoEta
+from daemon.views.waiting import WHY, Why
 from daemon.web.pages.chinese import CHINESE
 from daemon.web.pages.english import ENGLISH
 from tests.support.browsing import FORM, logged_in
@@ -19,7 +23,7 @@ from tests.support.scene import NAMES, fill
 from tests.support.store import record
 from tests.support.web import TOKEN, desk
 
-WEB = Path(__file__).parents[2] / "daemon/web"
+WEB, COMMANDS = (Path(__file__).parents[2] / "daemon" / name for name in ("web", "commands"))
 JOB = "/jobs/main/" + "0" * 31
 
 
@@ -27,10 +31,15 @@ def test_pages_and_messages_call_kinds_and_states_the_same() -> None:
     assert CHINESE.kinds is CHINESE_MESSAGES.kinds
     assert CHINESE.states is CHINESE_MESSAGES.states
     assert ENGLISH.kinds is ENGLISH_MESSAGES.kinds
+    for pages, messages in ((CHINESE, CHINESE_MESSAGES), (ENGLISH, ENGLISH_MESSAGES)):
+        for name in ("note", "batch", "tags", "project"):
+            assert getattr(pages, name) == messages.field_names[name]
+        for name in ("watch", "download"):
+            assert getattr(pages, name) == messages.link_names[name]
 
 
 def test_chinese_has_every_error_that_a_page_can_show() -> None:
-    sources = "".join(path.read_text() for path in WEB.rglob("*.py"))
+    sources = "".join(path.read_text() for of in (WEB, COMMANDS) for path in of.rglob("*.py"))
     keys = set(re.findall(r'\bkey="(\w+)"', sources))
     assert {"scope", "busy", "no_job"} <= keys
     assert keys <= CHINESE.errors.keys()
@@ -39,6 +48,9 @@ def test_chinese_has_every_error_that_a_page_can_show() -> None:
     assert CHINESE.need_texts.keys() == set(KINDS)
     assert CHINESE.reasons.keys() == ENGLISH.reasons.keys() == set(map(str, Reason))
     assert CHINESE.no_etas.keys() == set(map(str, NoEta)) == set(map(str, NO_ETA))
+    assert CHINESE.no_ends.keys() == set(map(str, NoEnd))
+    assert CHINESE.whys.keys() == set(map(str, Why)) == set(map(str, WHY))
+    assert CHINESE.recorded.keys() == {REPLACED, MUTED, STOPPED_WHILE_SENDING, LEFT_WHILE_SENDING}
 
 
 async def test_errors_are_in_the_readers_language(tmp_path: Path) -> None:
@@ -61,11 +73,14 @@ async def test_errors_are_in_the_readers_language(tmp_path: Path) -> None:
                 page = told.body.decode().partition("<main")[2]
                 assert told.status == status, path
                 assert (CHINESE.errors[key] in page) == (language == "zh-CN"), path
-                assert ('<p lang="en">' in page) == (language == "en"), path
+                assert ('<p class="says" lang="en">' in page) == (
+                    language == "en" and key not in ENGLISH.errors
+                ), path
             told = await browser.ask("GET", "/jobs?view=x")
             page = told.body.decode()
             assert (CHINESE.errors["422"] in page) == (language == "zh-CN")
-            assert '<p lang="en">' in page, "what is wrong, as the framework says it"
+            assert ("<code>view</code>" in page) == (language == "zh-CN")
+            assert ("view: " in page) == (language == "en"), "what is wrong, as the framework says it"
             foreign = {**FORM, "Sec-Fetch-Site": "cross-site"}
             told = await browser.ask("POST", f"{JOB}0/note", {"csrf": token}, **foreign)
             assert (CHINESE.errors["foreign_form"] in told.body.decode()) == (language == "zh-CN")

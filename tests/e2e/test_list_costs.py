@@ -28,7 +28,7 @@ SPARE = 200
 """Steps by which equal reads differ: another page of an index, another digit."""
 MOST_OF_PAIR, MOST_OF_BATCHES = 80_000, 25_000
 """Steps up to which a page may grow. With two filters it may be that it examines as many rows as it may, whatever
-their shares. Of batches the tracked jobs are counted, in an index."""
+their shares. Of batches some hundred tracked jobs are read, for their expected ends."""
 SORTED = ("/api/v1/tokens",)
 """Lists that are sorted by the database: people create tokens one by one."""
 

@@ -267,7 +267,8 @@ def test_what_becomes_of_a_mail_after_it_was_taken_is_not_seen(postfix: Postfix)
 def test_a_certificate_is_trusted_only_if_it_verifies(postfix: Postfix, monkeypatch: pytest.MonkeyPatch) -> None:
     report = send(postfix.url("tls", "editors", mode="starttls"))
     assert isinstance(report.verdict, Hold)
-    assert report.reason == "the certificate is not trusted: unable to get local issuer certificate"
+    where = postfix.address("tls")
+    assert report.reason == f"the certificate is not trusted: unable to get local issuer certificate ({where})"
     unverified = postfix.url("tls", "editors", mode="starttls", verify="no")
     assert isinstance(send(unverified).verdict, Sent)
     assert any(
@@ -297,7 +298,7 @@ def test_a_certificate_is_trusted_only_if_it_verifies(postfix: Postfix, monkeypa
 def test_a_server_without_what_the_url_wants_holds_the_channel(
     postfix: Postfix, door: str, url: dict[str, str], reason: str
 ) -> None:
-    assert send(postfix.url(door, "editors", **url)).verdict == Hold(reason=reason)
+    assert send(postfix.url(door, "editors", **url)).verdict == Hold(reason=f"{reason} ({postfix.address(door)})")
     assert postfix.mails("editors") == []
 
 
@@ -339,14 +340,15 @@ async def test_a_server_that_stops_in_the_middle_gets_the_mail_when_it_is_back(
     with Policy(halt) as policy:
         checks = (f"smtpd_recipient_restrictions={policy.check}", f"smtpd_end_of_data_restrictions={policy.check}")
         with Postfix({"door": checks}) as postfix, Webhook() as operators:
+            where = postfix.address("door")
             urls = {"mail": postfix.url("door", "editors"), "operators": operators.url()}
             async with rig(tmp_path, urls, operators=["operators"]) as one:
                 await one.job_ends(channels=["mail"])
                 await stopped_at(halt, postfix, one)
-                assert (one.outcomes("mail"), one.row("mail").last_error) == ([outcome], told)
+                assert (one.outcomes("mail"), one.row("mail").last_error) == ([outcome], f"{told} ({where})")
                 await one.later(60)
                 assert one.outcomes("mail") == [outcome, RETRY]
-                assert one.row("mail").last_error == "the connection was refused"
+                assert one.row("mail").last_error == f"the connection was refused ({where})"
                 await asyncio.to_thread(postfix.start)
                 await one.later(3600)
                 assert one.outcomes("mail") == [outcome, RETRY, SENT]

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import pytest
 
@@ -234,8 +234,16 @@ def test_under_a_path_links_callbacks_and_the_api_work(under_a_path: Scene) -> N
     assert (found.status, len(json.loads(found.body)["items"])) == (200, 1)
 
 
+def test_under_a_path_the_page_of_a_link_that_no_longer_works_has_its_style(under_a_path: Scene) -> None:
+    for path in ("/wrapd/v/" + "a" * 32, "/wrapd/v/" + "a" * 32 + "/download"):
+        page = under_a_path.proxy.ask("GET", path)
+        assert page.status == 404
+        [style] = re.findall(r'stylesheet" href="([^"]+)"', page.body.decode())
+        assert under_a_path.proxy.ask("GET", urljoin(path, style)).status == 200
+
+
 def test_under_a_path_there_are_no_pages(under_a_path: Scene) -> None:
-    for path in ("/wrapd/", "/wrapd/login", "/wrapd/metrics", "/wrapd/static/wrapd.css"):
+    for path in ("/wrapd/", "/wrapd/login", "/wrapd/metrics"):
         assert under_a_path.proxy.ask("GET", path).status == 404, path
     address = f"http://{under_a_path.daemon.address}/login?once="
     assert under_a_path.daemon.command("web", "login").startswith(address)

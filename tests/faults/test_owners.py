@@ -14,6 +14,7 @@ from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
 from daemon.store import Jobs, Store, TrackResult
 from daemon.watch import stored, watcher
+from daemon.watch.job import Watched
 from daemon.watch.learning import Learning
 from daemon.watch.watcher import Watcher
 from tests.support.feeding import told_ends
@@ -119,12 +120,11 @@ async def test_a_job_that_cannot_be_taken_up_keeps_no_other_from_it(
             await it.run(5.0)
             for each in tuple(it.poller.agenda):
                 it.poller.agenda.drop(each.job_id)
-        whole = stored._watched
 
         def watched(row: int, job_id: str, *more: Any) -> Any:
-            return broken() if job_id == bad else whole(row, job_id, *more)
+            return broken() if job_id == bad else Watched(row, job_id, *more)
 
-        monkeypatch.setattr(stored, "_watched", watched)
+        monkeypatch.setattr(stored, "Watched", watched)
         if at_start:
             assert await it.watcher.load() == 1
         else:
@@ -161,6 +161,24 @@ async def test_a_start_leaves_a_job_of_another_project_or_kind_alone(
         assert await it.watcher.load() == 1
         assert [each.job_id for each in it.poller.agenda] == [jobs[1 - stray]]
         await ends(it, jobs[1 - stray])
+
+
+@pytest.mark.parametrize("column", ["state_since", "tracked_at", "expected_length"])
+async def test_a_job_whose_row_somebody_spoilt_by_hand_costs_a_start_only_itself(
+    tmp_path: Path, column: str
+) -> None:
+    async with rig(tmp_path) as it:
+        spoilt, good = await known(it, 2)
+        it.store.write_now(
+            lambda tx: tx.jobs._connection.exec_driver_sql(
+                f"UPDATE jobs SET {column} = 'noon' WHERE job_id = ?",
+                (spoilt,),
+            )
+        )
+        assert await it.watcher.load() == 1
+        assert [each.job_id for each in it.poller.agenda] == [good]
+        assert defects(it) == 1
+        await ends(it, good)
 
 
 async def test_a_project_that_leaves_while_its_jobs_are_loaded_ends_no_start(

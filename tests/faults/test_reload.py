@@ -368,10 +368,12 @@ async def test_what_needs_a_restart_is_said_and_the_rest_is_used(tmp_path: Path,
 async def _status(address: str, token: str, *, path: str = "/api/v1/jobs/main/x1", host: str = "") -> int:
     ip, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(ip, int(port))
-    writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: {host or address}\r\nAuthorization: Bearer {token}\r\n"
-        "Connection: close\r\n\r\n".encode()
-    )
-    answer = await reader.read()
-    writer.close()
+    try:
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {host or address}\r\nAuthorization: Bearer {token}\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
+        answer = await reader.read()
+    finally:
+        writer.close()
     return int(answer.split(b" ", 2)[1])

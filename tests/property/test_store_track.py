@@ -2,13 +2,13 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, ProjectName
@@ -77,7 +77,7 @@ def test_many_at_once_are_as_one_by_one(
             project: (
                 results[project],
                 [
-                    replace(row, id=0, project=ONE)
+                    row._replace(id=0, project=ONE)
                     for job_id in "abcde"
                     for row in tx.jobs.find(named(job_id), project)
                 ],

@@ -1,8 +1,9 @@
 """Rows and messages for tests of alerts, built in memory with defaults for everything a test does not set."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
@@ -66,7 +67,7 @@ _MOVE = TransitionRow(id=3, job=1, seq=2, before="PROCESSING", after="SUCCEED", 
 
 
 def job(**values: Any) -> JobRow:
-    return replace(_JOB, **values)
+    return _JOB._replace(**values)
 
 
 def delivery(event: Event = Event.SUCCEEDED, **values: Any) -> DeliveryRow:

@@ -20,6 +20,8 @@ class ApiServer:
         """Batches by their names; those of `main`."""
         self.ending: dict[str, Any] | None = None
         """What is estimated for any jobs together; None: a version that has no such route."""
+        self.projects = ["main"]
+        """Those of its config."""
         self.asked: list[str] = []
         self.resumed: list[str | None] = []
         """The Last-Event-ID of each event stream, in order."""
@@ -135,6 +137,8 @@ class ApiServer:
             return self._problem(request, 404, "none") if batch is None else self._json(request, 200, batch)
         if parts.path == "/api/v1/jobs/ending" and self.ending is not None:
             return self._json(request, 200, self.ending)
+        if parts.path == "/api/v1/projects":
+            return self._json(request, 200, {"items": [{"project": each} for each in self.projects]})
         project, _, job_id = parts.path.removeprefix("/api/v1/jobs/").partition("/")
         job = self.jobs.get((unquote(project), unquote(job_id)))
         return self._problem(request, 404, "no such job") if job is None else self._json(request, 200, job)
@@ -147,10 +151,10 @@ class ApiServer:
             for job in self.jobs.values()
             if all(job[name] == given[name] for name in ("batch", "project", "tracking") if name in given)
             and ("tag" not in given or given["tag"] in job["tags"])
-            and given.get("q", "") in job["job_id"]
         ]
         more = first + self._page < len(fit)
-        items = fit[first : first + self._page]
+        # A search examines only so many jobs for each page.
+        items = [job for job in fit[first : first + self._page] if given.get("q", "") in job["job_id"]]
         return {"items": items, "next": str(first + self._page) if more else None, "as_of": "2026-03-01T12:00:00Z"}
 
     def _stream(self, request: BaseHTTPRequestHandler) -> None:

@@ -207,11 +207,13 @@ async def _asked(service: Daemon, method: str, path: str, said: object = None) -
     host, port = service.web.address.rsplit(":", 1)
     body = "" if said is None else json.dumps(said)
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        f"{method} /{path} HTTP/1.1\r\nHost: {service.web.address}\r\nContent-Type: application/json\r\n"
-        f"User-Agent: Mozilla/5.0 (X11) Firefox/140.0\r\nAuthorization: Bearer {TOKEN}\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
-    )
-    answer = await reader.read()
-    writer.close()
+    try:
+        writer.write(
+            f"{method} /{path} HTTP/1.1\r\nHost: {service.web.address}\r\nContent-Type: application/json\r\n"
+            f"User-Agent: Mozilla/5.0 (X11) Firefox/140.0\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+        )
+        answer = await reader.read()
+    finally:
+        writer.close()
     return int(answer.split(b" ", 2)[1]) if answer else 599

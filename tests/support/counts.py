@@ -7,7 +7,7 @@ from pathlib import Path
 _KEPT = {
     "batch_counts (batch, project, tracking, state, n)": """
         SELECT batch, project, tracking, coalesce(state, ''), count(*) FROM jobs
-        WHERE batch IS NOT NULL AND tracking <> 'active' GROUP BY 1, 2, 3, 4""",
+        WHERE batch IS NOT NULL GROUP BY 1, 2, 3, 4""",
     "batches (batch, project, newest)": """
         SELECT batch, project, max(id) FROM jobs WHERE batch IS NOT NULL GROUP BY 1, 2""",
     "job_counts (project, tracking, state, n)": """

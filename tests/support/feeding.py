@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon.domain.events import Event
+from daemon.domain.jobs import parse_job_id
 from daemon.domain.planning import Rails, Strategy
 from daemon.metastudio.listing import Listed
-from tests.support.rig import Rig, rig
+from daemon.store import TrackRequest
+from tests.support.rig import PROJECT, Rig, rig
 
 PLAN = {"strategy": Strategy.LEARNED, "feed": True, "batch": True}
 LONGEST = 60.0
@@ -45,8 +47,8 @@ def staggered(rng: random.Random, count: int, *, over: float, freezes: float = 0
 
 def track(it: Rig, jobs: Iterable[str]) -> None:
     """Track avatar jobs in one transaction."""
-    for job in jobs:
-        it.track(job)
+    requests = [TrackRequest(project=PROJECT, kind="avatar", job_id=parse_job_id(job)) for job in jobs]
+    it.store.write_now(lambda tx: [tx.jobs.track(each, at=it.clock.now()) for each in requests])
 
 
 def true_ends(it: Rig) -> dict[str, datetime]:

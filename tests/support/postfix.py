@@ -81,12 +81,16 @@ class Postfix:
         self._ports = dict(zip(doors, _free_ports(len(doors)), strict=True))
         self._folder = Path("/")
 
+    def address(self, door: str, host: str = "127.0.0.1") -> str:
+        """The host and port of a door."""
+        return f"{host}:{self._ports[door]}"
+
     def url(self, door: str, *to: str, host: str = "127.0.0.1", mode: str = "insecure", **options: str) -> str:
         """Return an Apprise URL that mails these people through that door; a name with an @ is an address."""
         addresses = ",".join(each if "@" in each else f"{each}@{DOMAIN}" for each in to)
         scheme = "mailto" if mode == "insecure" else "mailtos"
         query = urlencode({"mode": mode, "from": f"wrapd@{DOMAIN}", "to": addresses} | options, quote_via=quote)
-        return f"{scheme}://{host}:{self._ports[door]}/?{query}"
+        return f"{scheme}://{self.address(door, host)}/?{query}"
 
     def mails(self, person: str) -> list[EmailMessage]:
         """Return the mailbox, oldest mail first, once no mail is under way."""

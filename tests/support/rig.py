@@ -3,6 +3,7 @@ that the test moves."""
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ class Rig:
     metrics: Metrics
     budget: Budget
     operators: Operators
+    eye: sqlite3.Connection
+    seen: object = None
+    """What this connection saw of the commits of all others when changes were last taken up."""
 
     async def run(self, seconds: float, *, step: float = 0.5) -> None:
         """Advance time by `seconds` in steps, with the daemon's ticks."""
@@ -67,8 +71,10 @@ class Rig:
         await self.tick()
 
     async def tick(self) -> None:
-        """Run one tick and everything that it starts."""
-        await self.watcher.take_changes()
+        """Run one tick and everything that it starts. Changes are looked for once anything was committed."""
+        version = self.eye.execute("PRAGMA data_version").fetchone()
+        await self.watcher.take_changes(anyway=version != self.seen)
+        self.seen = version
         await self.operators.flush()
         await self.watcher.tick()
         await self.poller.idle()
@@ -113,9 +119,9 @@ async def rig(
         keys = sim.settings
 
         async def pass_time(seconds: float) -> None:
-            clock.advance(seconds)
             for _ in range(_TURNS):  # permitted requests reach the simulator before time advances
                 await asyncio.sleep(0)
+            clock.advance(seconds)
 
         budget = Budget(rate, clock, sleep=pass_time)
         client = ProjectClient(
@@ -174,9 +180,11 @@ async def rig(
             metrics=metrics,
             defects=defects,
         )
+        eye = sqlite3.connect(store.path)
         try:
-            yield Rig(clock, sim, store, poller, watcher, metrics, budget, operators)
+            yield Rig(clock, sim, store, poller, watcher, metrics, budget, operators, eye)
         finally:
+            eye.close()
             await poller.stop(patience=1)
             await client.aclose()
             store.close()

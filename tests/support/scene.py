@@ -1,5 +1,6 @@
 """Jobs of every state with covers, alerts and notes, for the pages to show."""
 
+import functools
 import io
 import re
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from PIL import Image
 
 from daemon.commands import MuteWish, mute, pause, set_note
 from daemon.domain.actions import Actor
-from daemon.domain.events import Event
+from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, JobId, Observation
 from daemon.domain.mutes import MuteScope
 from daemon.domain.routing import Routing
@@ -60,6 +61,7 @@ STATES = (
 )
 
 
+@functools.cache
 def picture(number: int) -> bytes:
     """A small cover that looks like no other."""
     into = io.BytesIO()
@@ -232,12 +234,25 @@ async def share_of(it: Desk, batch: str) -> tuple[str, str]:
     return token, re.findall(r'/cover/(\d+)"', page)[0]
 
 
+_LONG_AGO = NOW - timedelta(hours=4)
+WATCH: dict[str, Json] = {
+    "up": True,
+    "rate": 10.0,
+    "usage": 0.18,
+    "late_seconds": 1.4,
+    "requests": {"feed": 2, "news": 14, "detail": 1},
+    "feed": "trusted",
+}
+"""What the daemon reported last of the project."""
+
+
 def _trouble(tx: Transaction, text: str) -> int:
     """Returns a delivery that was given up."""
     row = tx.jobs.find(JobId(f"{1:032x}"), MAIN)[0]
     tx.links.of_job(row.id, token=OWN_LINK, at=NOW, life=86400.0)
     for number, event in enumerate((Event.LOST, Event.EXPIRED)):
-        job = _track(tx, f"lost-{number}", text or f"Autumn trailer, part {number + 1}")
+        tracked = NOW - timedelta(hours=25 if event is Event.EXPIRED else 4)
+        job = _track(tx, f"lost-{number}", text or f"Autumn trailer, part {number + 1}", at=tracked)
         tx.jobs.record_end(job, event, at=NOW - timedelta(hours=1), routing=BOTH, reason=text or "HTTP 404")
     stuck = _track(tx, "stuck", text or "Anniversary speech")
     _move(tx, stuck, None, "PROCESSING", NOW - timedelta(hours=3))
@@ -249,7 +264,6 @@ def _trouble(tx: Transaction, text: str) -> int:
         _attempt(tx, kind, text)
         for kind in (AttemptOutcome.SENT, AttemptOutcome.DEAD, AttemptOutcome.RETRY, AttemptOutcome.DEAD)
     ][-1]
-    _attempt(tx, AttemptOutcome.HELD, text)
     for scope, subject in (
         (MuteScope.JOB, f"{4:032x}"),
         (MuteScope.BATCH, tag(text, SECOND)),
@@ -259,14 +273,16 @@ def _trouble(tx: Transaction, text: str) -> int:
             scope=scope, subject=subject, lasts=timedelta(hours=4), comment=text or "known, being fixed"
         )
         mute(tx, wish, at=NOW, who=WHO)
+    _attempt(tx, AttemptOutcome.HELD, text)  # now, since an alert that is muted does not hold its channel
+    tx.statuses.set(MAIN, WATCH, NOW)
     pause(tx, OTHER, who=WHO, at=NOW, comment=text or "the account moves to another region")
     return given_up
 
 
-def _track(tx: Transaction, name: str, label: str, *, batch: str | None = None) -> int:
+def _track(tx: Transaction, name: str, label: str, *, batch: str | None = None, at: datetime = _LONG_AGO) -> int:
     job_id = JobId(name)
     wanted = TrackRequest(project=MAIN, kind="avatar", job_id=job_id, label=label[:200] or None, batch=batch)
-    tx.jobs.track(wanted, at=NOW - timedelta(hours=4))
+    tx.jobs.track(wanted, at=at)
     return tx.jobs.find(job_id, MAIN)[0].id
 
 

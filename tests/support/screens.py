@@ -23,6 +23,12 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 def screen(monkeypatch: pytest.MonkeyPatch, config: Path, *args: str, columns: int) -> str:
     """Return what a terminal with this many columns shows after the command, without colours; long lines wrap."""
+    lines = printed(monkeypatch, config, *args, columns=columns)
+    return "".join(f"{line}\n" for each in lines for line in _rows(each, columns))
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, config: Path, *args: str, columns: int) -> list[str]:
+    """The lines that the command writes to a terminal with this many columns, without colours."""
     leader, follower = pty.openpty()
     received: list[bytes] = []
     reader = threading.Thread(target=_read, args=(leader, received))
@@ -38,7 +44,7 @@ def screen(monkeypatch: pytest.MonkeyPatch, config: Path, *args: str, columns: i
     os.close(leader)
     text = _COLOUR.sub("", b"".join(received).decode())
     assert "\x1b" not in text
-    return "".join(f"{line}\n" for row in text.split("\r\n")[:-1] for line in _rows(row, columns))
+    return text.split("\r\n")[:-1]
 
 
 def kept(name: str, shown: str) -> None:

@@ -60,9 +60,11 @@ async def closed(port: int, count: int) -> None:
 
     async def one(_: int) -> None:
         writer = (await asyncio.open_connection("127.0.0.1", port))[1]
-        writer.write(head + b"x" * 250_000)
-        await writer.drain()
-        writer.close()
+        try:
+            writer.write(head + b"x" * 250_000)
+            await writer.drain()
+        finally:
+            writer.close()
 
     await _many(one, count, at_once=8)
 

@@ -115,10 +115,15 @@ async def connect(
     """Open a stream, up to the end of the answer's head."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=limit)
+    client = Client(reader, writer)
     head = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n"
-    writer.write((head + ("" if last is None else f"Last-Event-ID: {last}\r\n") + "\r\n").encode())
-    status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
-    return Client(reader, writer, status)
+    try:
+        writer.write((head + ("" if last is None else f"Last-Event-ID: {last}\r\n") + "\r\n").encode())
+        client.status = int((await reader.readuntil(b"\r\n\r\n")).split()[1])
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 @dataclass

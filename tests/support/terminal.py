@@ -19,6 +19,8 @@ from tests.support.live import PATIENCE
 from tests.support.process import COMMAND
 
 _CONTROL = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])|\x1b|[\r\n]|[^\x1b\r\n]", re.DOTALL)
+_BEGUN = re.compile(r"\x1b(\[[0-9;]*)?\Z")
+"""The part of a sequence of which the rest has not been read yet."""
 _OWN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 """Makes standard input the controlling terminal, so that Ctrl-C reaches the program."""
 
@@ -33,8 +35,12 @@ class Screen:
         """The number of lines that left the screen at its top."""
         self._lines: list[list[str]] = [[]]
         self._row = self._column = 0
+        self._begun = ""
 
     def feed(self, text: str) -> None:
+        text = self._begun + text
+        self._begun = begun[0] if (begun := _BEGUN.search(text)) else ""
+        text = text.removesuffix(self._begun)
         for found in _CONTROL.finditer(text):
             if found[2] is not None:
                 self._do(found[2], found[1])
@@ -117,7 +123,13 @@ class Terminal:
     """`wrapd` on a terminal, as a context manager."""
 
     def __init__(
-        self, folder: Path, *arguments: str, columns: int, rows: int, environ: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        columns: int,
+        rows: int,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = COMMAND,
     ) -> None:
         self.screen = Screen(columns, rows)
         self.raw = ""
@@ -125,7 +137,7 @@ class Terminal:
         self._over = False
         self._leader, follower = pty.openpty()
         self._sized(columns, rows)
-        command: Sequence[str | Path] = [*COMMAND, "--config", folder / "wrapd.toml", *arguments]
+        command: Sequence[str | Path] = [*program, "--config", folder / "wrapd.toml", *arguments]
         hidden = ("COLUMNS", "LINES", "NO_COLOR")
         self.process = subprocess.Popen(
             [sys.executable, "-c", _OWN, *map(str, command)],

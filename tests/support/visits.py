@@ -9,8 +9,10 @@ from daemon.web.scopes import PAGES, ROUTES
 from tests.support.browsing import Browser
 from tests.support.everywhere import QUERIES, Names
 
-ERRORS = ("/jobs/main/none", "/v/" + "a" * 32)
-"""Pages about what there is not."""
+ERRORS = ("/jobs/main/none", "/v/" + "a" * 32, "/jobs?cursor=x", "/share/none")
+"""Pages about what there is not, or what is asked wrongly."""
+FIRST = ("/", "/jobs", "/batches", "/deliveries", "/channels", "/projects", "/stats")
+"""Pages that say what to do while there are no jobs."""
 
 
 async def visits(browser: Browser, names: Names, jobs: Sequence[str] = ()) -> dict[str, list[str]]:

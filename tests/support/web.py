@@ -27,7 +27,10 @@ from daemon.web.app import App
 from daemon.web.context import SentTest, WebContext
 from daemon.web.live import Live
 from daemon.web.server import WebServer, build_app
+from tests.support import quick_apps
 from tests.support.store import A, B
+
+quick_apps.install()
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 MAIN, OTHER = ProjectName("main"), ProjectName("other")

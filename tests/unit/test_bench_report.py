@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,7 +61,7 @@ def test_a_run_writes_a_section_for_each_benchmark(report: ModuleType) -> None:
     assert page.index("## First") < page.index("## Later") < page.index("## By hand")
     assert "| start | 1.2 s | bare: 1 s | 1.20 | at most 1.5 | yes |" in page
     assert "| a \\| b | 1.2 s | bare: 1 s |  | at most 1.5 | **no** |" in page
-    assert "| took | 0 minutes: one 0 s, two 0 s |" in page
+    assert re.search(r"\| took \| \d+ minutes: one \d+ s, two \d+ s \|", page)
     assert "```sh\npython bench/two.py --rounds 3\n```\n\nBoth on one core.\n" in page
     assert "![Two](two.svg)" in page
     assert "| date | 20" in page

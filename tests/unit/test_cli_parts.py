@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import click
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.cli import commands, output, wrapd
-from daemon.cli.output import Column, as_json, fitting
+from daemon.cli.layout import cells
+from daemon.cli.output import Column, as_json, fitted, fitting
 from daemon.clock import ManualClock
 from daemon.store import Store
 from daemon.store.health import holder
@@ -26,11 +28,12 @@ def test_a_table_is_narrowed_no_more_than_it_must(columns: list[tuple[int, bool]
     gaps = 2 * (len(columns) - 1)
     shown, widths = fitting(made, natural, room=room)
     assert shown == list(range(len(columns)))
-    assert all(new <= old and new >= min(old, 6) for new, old in zip(widths, natural, strict=True))
+    least = 6 if sum(min(width, 6) for width in natural) + gaps <= room else 3
+    assert all(new <= old and new >= min(old, least) for new, old in zip(widths, natural, strict=True))
     if sum(natural) + gaps <= room:
         assert widths == natural
     else:
-        assert sum(widths) + gaps == max(room, sum(min(width, 6) for width in natural) + gaps)
+        assert sum(widths) + gaps == max(room, sum(min(width, least) for width in natural) + gaps)
     if any(new < old and not each.gives for new, old, each in zip(widths, natural, made, strict=True)):
         assert all(new <= 6 for new, each in zip(widths, made, strict=True) if each.gives)
 
@@ -121,3 +124,17 @@ def test_lines_and_errors_break_at_spaces_on_a_terminal_and_nowhere_else(monkeyp
     assert output.fit(text, io.StringIO()) == text
     monkeypatch.setenv("TERM", "dumb")
     assert output.fit(text, Tty()) == text
+
+
+def test_titles_stand_over_their_columns_and_all_fit_a_very_narrow_terminal() -> None:
+    columns = [
+        Column(title="NAME", gives=True),
+        *(Column(title=title) for title in ("SUCCEEDED", "PROJECT", "JOB")),
+    ]
+    columns += [Column(title="CHANNEL"), Column(title="WRITTEN")]
+    rows = [["a long name", "12", "spring-festival", "0123456789", "editors", "1h"]]
+    for room in (48, 40, 28):
+        lines = list(fitted(columns, rows, room=room))
+        assert max(map(cells, lines)) <= room
+        starts = [[found.start() for found in re.finditer(r"\S+( \S+)*", line)] for line in lines]
+        assert starts[0] == starts[1]

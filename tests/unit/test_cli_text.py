@@ -12,6 +12,7 @@ from daemon.cli import text as text_module
 from daemon.cli.deliveries import STATUSES
 from daemon.cli.text import MAX_LABEL, about, ago, clean, label, moment, stamp
 from daemon.domain import text as domain_text
+from daemon.domain.text import word
 from daemon.store import DeliveryStatus
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -24,6 +25,17 @@ def test_nothing_that_moves_a_terminal_survives(text: str) -> None:
     cleaned.encode()
     assert clean(cleaned) == cleaned
     assert len(label(text)) <= MAX_LABEL
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "\u3000", "\u200b", "\u2060\u200d", "\u3164", "\u2800", "\U000e0041", "\ufe0f"]
+)
+def test_a_name_that_nobody_can_see_is_none(text: str) -> None:
+    assert label(text) == ""
+    with pytest.raises(ValueError, match="must have 1 to 64 visible characters, not 0"):
+        word(text)
+    assert label(f"{text}数") != ""
+    assert word(f"a{text}") in (f"a{text}", "a")
 
 
 def test_ordinary_text_stays() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain.batches import LastEnd, Unended, last_end
+from daemon.domain.batches import LastEnd, last_end
 from daemon.domain.durations import Durations, Eta, Sample, eta, fit
+from daemon.domain.production import Unended
 
 KEY = ("studio", "avatar_video")
 RARE = ("studio", "photo_video")

@@ -35,10 +35,10 @@ def test_the_rails_hold() -> None:
 
 def test_a_job_that_waits_is_asked_more_rarely_the_longer_it_waits() -> None:
     gaps = [
-        learned_gap(law=_law(), elapsed=0.0, price=1.0, rails=RAILS, spread=0.0, waited=waited).gap
+        learned_gap(law=_law(), elapsed=0.0, price=1.0, rails=RAILS, spread=0.0, waited=waited)[0]
         for waited in (0.0, 30.0, 300.0)
     ]
-    running = learned_gap(law=_law(), elapsed=0.0, price=1.0, rails=RAILS, spread=0.0).gap
+    running = learned_gap(law=_law(), elapsed=0.0, price=1.0, rails=RAILS, spread=0.0)[0]
     assert running < gaps[0] < gaps[1] < gaps[2] <= 60
     for waited, gap in zip((0.0, 30.0), gaps, strict=False):
         assert undetected(_law(), elapsed=0.0, seconds=gap, waited=waited) == pytest.approx(1.0, rel=0.02)
@@ -46,18 +46,18 @@ def test_a_job_that_waits_is_asked_more_rarely_the_longer_it_waits() -> None:
 
 def test_a_look_comes_when_a_job_is_stuck() -> None:
     law = _law(1e-4, stuck_after=130.0)
-    planned = learned_gap(law=law, elapsed=100.0, price=1.0, rails=RAILS, spread=0.9)
-    assert planned.reason is Reason.STUCK
-    assert 100.0 + planned.gap == pytest.approx(130.1)
-    assert learned_gap(law=law, elapsed=131.0, price=1.0, rails=RAILS, spread=0.0).reason is Reason.LONGEST
+    gap, reason = learned_gap(law=law, elapsed=100.0, price=1.0, rails=RAILS, spread=0.9)
+    assert reason is Reason.STUCK
+    assert 100.0 + gap == pytest.approx(130.1)
+    assert learned_gap(law=law, elapsed=131.0, price=1.0, rails=RAILS, spread=0.0)[1] is Reason.LONGEST
 
 
 def test_an_explanation_agrees_with_the_plan() -> None:
     law = _law()
-    planned = learned_gap(law=law, elapsed=20.0, price=1.0, rails=RAILS, spread=0.0)
+    gap, _ = learned_gap(law=law, elapsed=20.0, price=1.0, rails=RAILS, spread=0.0)
     told = explain(law=law, elapsed=20.0, ago=5.0, price=1.0, rails=RAILS)
-    assert told.next_in == pytest.approx(planned.gap - 5.0)
-    assert told.reached_in == pytest.approx(planned.gap - 5.0)
+    assert told.next_in == pytest.approx(gap - 5.0)
+    assert told.reached_in == pytest.approx(gap - 5.0)
     assert told.ended == pytest.approx(1 - math.exp(-0.05))
     assert told.delay == pytest.approx(law.area(20.0, 5.0))
     assert told.reason is Reason.PRICE

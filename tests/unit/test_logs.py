@@ -196,3 +196,26 @@ def test_the_first_line_sets_logging_up(line: str, said: str) -> None:
     assert ended.stdout == ""
     assert said.strip() in ended.stderr
     assert bool(said) is bool(ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=str
+)
+def test_a_line_has_colours_on_a_terminal_that_is_to_show_them(
+    environ: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    stream = Tty()
+    try:
+        logs.set_up(level="info", stream=stream)
+        logs.logger("daemon.test").info(LogEvent.JOB_TAKEN, number=3)
+    finally:
+        logs.set_up(level="warning")
+    assert ("\x1b[" in stream.getvalue()) is coloured

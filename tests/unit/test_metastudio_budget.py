@@ -194,21 +194,63 @@ def test_nothing_is_sent_right_after_the_start() -> None:
     assert slow.next_at() - clock.monotonic() == pytest.approx(1.255)
 
 
-def test_urgent_permits_come_early_for_a_few_ends_at_once() -> None:
+def take_urgent(budget: Budget, now: float) -> int:
+    """Return how many urgent permits there are at once."""
+    taken = 0
+    while (permit := budget.try_take(now, Priority.URGENT)) is not None:
+        permit.spend(now)
+        budget.answered(permit, sent_at=now, now=now)
+        taken += 1
+    return taken
+
+
+def test_urgent_permits_come_early_for_as_many_ends_at_once_as_a_second_holds() -> None:
     clock = ManualClock()
     budget = Budget(10.0, clock)
     clock.advance(10)
-    assert [budget.try_take(clock.monotonic(), Priority.URGENT) is not None for _ in range(7)] == [
-        *[True] * 6,
-        False,
-    ]
-    clock.advance(0.4)
+    assert budget.spare(clock.monotonic()) == 10
+    assert take_urgent(budget, clock.monotonic()) == 10
+    assert budget.spare(clock.monotonic()) == 0
+    clock.advance(0.9)
     assert budget.try_take(clock.monotonic()) is None  # the others pay for it
-    clock.advance(0.2)
-    assert budget.try_take(clock.monotonic()) is not None
+    clock.advance(0.11)
+    assert budget.spare(clock.monotonic()) == 10
+    assert take_urgent(budget, clock.monotonic()) == 10
+
+
+def test_urgent_permits_are_spaced_after_a_429() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
     budget.throttled(clock.monotonic())
     clock.advance(5)
-    assert [budget.try_take(clock.monotonic(), Priority.URGENT) is not None for _ in range(2)] == [True, False]
+    assert budget.spare(clock.monotonic()) == 1
+    assert take_urgent(budget, clock.monotonic()) == 1
+
+
+def test_a_permit_that_was_taken_leaves_fewer_to_spare() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    assert budget.try_take(clock.monotonic()) is not None
+    assert budget.spare(clock.monotonic()) == 9
+    slow = Budget(0.5, clock)
+    assert slow.spare(clock.monotonic()) == 1
+
+
+def test_the_second_permit_after_a_restart_waits_for_the_earlier_process() -> None:
+    """It may have taken a second's permits at once."""
+    clock = ManualClock()
+    budget = Budget(10.0, clock, after_restart=True)
+    begun = clock.monotonic()
+    taken = [clock.monotonic() - begun for _ in range(160) if _taken(budget, clock)]
+    assert taken[0] < 0.5
+    assert taken[1] == pytest.approx(1.255, abs=0.02)
+    assert len(taken) == 5, "from then on at the usual pace"
+
+
+def _taken(budget: Budget, clock: ManualClock) -> bool:
+    """Advance by 10 ms; whether there is a permit then."""
+    clock.advance(0.01)
+    return budget.try_take(clock.monotonic()) is not None
 
 
 def test_a_request_without_answer_counts_as_arriving_for_a_while() -> None:

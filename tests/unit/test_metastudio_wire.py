@@ -280,6 +280,13 @@ def test_a_state_that_sits_deeper_is_a_row_not_a_class() -> None:
         read_task(body(), at=card.body_at)
 
 
+@pytest.mark.parametrize("name", ["", " \u3000", "\u200b", "\u3164"])
+def test_a_name_of_which_nothing_can_be_seen_is_none(name: str) -> None:
+    asset = {"asset_name": name, "cover_url": "https://h/c"}
+    assert read_task(body(output_asset_config=asset), job_id="j1").asset == Asset(cover_url="https://h/c")
+    assert read_task(body(name=name, model_cover_url="https://h/c"), job_id="j1").asset.asset_name is None
+
+
 def test_a_model_tells_its_name_and_cover() -> None:
     raw = body(state="PARTIAL_SUCCEED", name="Anna", model_cover_url="https://h/c", model_asset_id="m1")
     seen = read_task(raw, job_id="j1")

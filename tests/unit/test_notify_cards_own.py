@@ -4,12 +4,12 @@ import doctest
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.notify.message import Cover, Field, Language, Link, Message, Row, Severity
 from daemon.notify.message import escape as escapes

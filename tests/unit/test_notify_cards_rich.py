@@ -8,12 +8,12 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.notify.message import Cover, Field, Language, Link, Message, Row, Severity
 from daemon.notify.services import SERVICES, service_for

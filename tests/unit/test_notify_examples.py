@@ -1,10 +1,11 @@
 """The built-in examples: one of each event, as real alerts would be."""
 
-from dataclasses import replace
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.notify.message import Message
@@ -99,9 +100,9 @@ def test_a_row_has_a_link_that_works_where_there_is_one() -> None:
     assert first.job is not None
     dead = f"https://h.example.com/p.mp4?Expires={int(NOW.timestamp()) - 1}"
     alive = f"https://h.example.com/v.mp4?Expires={int(NOW.timestamp()) + 9}"
-    asset = replace(first.job.asset, preview_url=dead, download_url=alive, cover_url=None)
+    asset = dataclasses.replace(first.job.asset, preview_url=dead, download_url=alive, cover_url=None)
     message = compose_digest(
-        [replace(first, job=replace(first.job, asset=asset)), second], MessageContext(now=NOW)
+        [replace(first, job=first.job._replace(asset=asset)), second], MessageContext(now=NOW)
     )
     assert message.rows[0].link is not None
     assert message.rows[0].link.url == alive

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Formatter
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import Struct
 
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.states import State
@@ -33,11 +33,10 @@ def texts(part: object, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(part, tuple):
         for index, value in enumerate(part):
             yield from texts(value, f"{place}.{index}")
-    elif is_dataclass(part):
-        for each in fields(part):
-            yield from texts(getattr(part, each.name), f"{place}.{each.name}")
     else:
-        raise AssertionError(f"{place} holds {part!r}")
+        assert isinstance(part, Struct), f"{place} holds {part!r}"
+        for name in part.__struct_fields__:
+            yield from texts(getattr(part, name), f"{place}.{name}")
 
 
 def placeholders(text: str) -> set[str]:
@@ -158,7 +157,9 @@ def test_a_phrase_of_the_reasons_is_one_that_the_program_says() -> None:
     """Every phrase exists in the source (a long one may be in two pieces)."""
     root = Path(__file__).resolve().parents[2] / "daemon"
     source = "".join(
-        path.read_text(encoding="utf-8") for path in root.rglob("*.py") if "language" not in path.parts
+        path.read_text(encoding="utf-8")
+        for path in root.rglob("*.py")
+        if "language" not in path.parts and path.name != "reasons.py"
     )
     joined = re.sub(r'"\s*\n\s*f?"', "", source)
     assert [phrase for phrase in CHINESE.reasons if phrase not in joined] == []

@@ -1,10 +1,9 @@
 """How fast channels may send, alone and with others of the same token."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.outbox import ChannelPlan

@@ -1,11 +1,11 @@
 """Covers: what is fetched, from where, how often, and what is stored."""
 
 import asyncio
+import dataclasses
 import io
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,7 @@ async def test_a_picture_that_hangs_is_not_waited_for_and_is_there_later(tmp_pat
 async def test_a_job_that_is_gone_meanwhile_is_no_fault(tmp_path: Path) -> None:
     async with a_set(tmp_path) as one:
         job = one.ended(one.url())
-        gone = JobRow(**{**{name: getattr(job, name) for name in JobRow.__dataclass_fields__}, "id": 999})
+        gone = job._replace(id=999)
         assert await one.pictures.cover_of(gone, patience=PATIENCE) is not None
 
 
@@ -285,7 +285,7 @@ async def test_no_link_costs_a_message(tmp_path: Path, url: str) -> None:
     """`cover_of` is called while an alert waits: whatever the link, the alert is sent."""
     async with a_set(tmp_path) as one:
         job = one.ended("https://cover.invalid/c.png")
-        job = replace(job, asset=replace(job.asset, cover_url=url))
+        job = job._replace(asset=dataclasses.replace(job.asset, cover_url=url))
         assert await one.pictures.cover_of(job, patience=PATIENCE) is None
 
 

@@ -1,11 +1,11 @@
 """When to retry, and when to give up."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import (

@@ -1,10 +1,9 @@
 """Messages in each service's format: escaped, within the limit, no link cut."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.notify.message import Field, Language, Link, Message, Row
 from daemon.notify.services import SERVICES, service_for

@@ -3,11 +3,11 @@
 import html
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.domain.events import Event
 from daemon.errors import ConfigFault
@@ -169,7 +169,7 @@ def test_no_value_breaks_out(made: Made, name: str, form: Service) -> None:
     """A template renders a hostile name exactly as the channel's own escaping does."""
     claimed = example("failed", now=NOW)[0]
     assert claimed.job is not None
-    hostile = replace(claimed, job=replace(claimed.job, label=name, batch=name, error_msg=name))
+    hostile = replace(claimed, job=claimed.job._replace(label=name, batch=name, error_msg=name))
     of = compose_digest([hostile], MessageContext(now=NOW))
     for value in ("f.label", "f.batch", "f.error_msg"):
         result = rendered(made(f"t\n[{{{{ {value} | cut(60) }}}}]"), of, form)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.dialects import sqlite
 from daemon import views
 from daemon.domain.events import Event
 from daemon.domain.jobs import ProjectName
+from daemon.domain.production import Unended, elapsed_of
 from daemon.store import BatchRow, Store, batches
 from daemon.store.batch_list import _B, _batches
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, open_store, record, track
@@ -62,7 +64,25 @@ def test_two_projects_may_have_a_batch_of_the_same_name(store: Store) -> None:
     [own] = listed(store, project=PROJECT)
     assert (own.project, own.jobs) == (PROJECT, 1)
     assert store.read(lambda tx: (tx.batches.get(PROJECT, "b"), tx.batches.get(PROJECT, "c"))) == (own, None)
-    assert [job.job_id for job in store.read(lambda tx: tx.batches.unended(OTHER, "b"))] == ["job-1", "job-2"]
+    unended = store.read(lambda tx: tx.batches.unended([(OTHER, "b"), (PROJECT, "none")], now=NOW))
+    assert unended == {(OTHER, "b"): [Unended((OTHER, "avatar"), None, None)] * 2, (PROJECT, "none"): []}
+
+
+def test_jobs_that_are_not_tracked_or_frozen_have_no_end_to_wait_for(store: Store) -> None:
+    def work(tx: object) -> None:
+        for state in ("PROCESSING", "WAITING", "BLOCK", "SUCCEED", None):
+            job = track(tx, f"job-{state}", batch="b")  # type: ignore[arg-type]
+            if state is not None:
+                record(tx, job, state, routes=SILENT)  # type: ignore[arg-type]
+
+    store.write_now(work)
+    rows = store.read(lambda tx: tx.jobs.list())
+    later = NOW + timedelta(seconds=90)
+    found = store.read(lambda tx: tx.batches.unfrozen([row.id for row in rows], now=later))
+    waiting = [row for row in rows if row.state in ("PROCESSING", "WAITING", None)]
+    expected = [Unended((row.project, row.kind), row.expected_length, elapsed_of(row, later)) for row in waiting]
+    assert sorted(map(str, found)) == sorted(map(str, expected))
+    assert any(each.elapsed for each in found)
 
 
 def test_pages_give_each_batch_once(store: Store) -> None:
@@ -80,6 +100,21 @@ def test_pages_give_each_batch_once(store: Store) -> None:
     assert found == listed(store)
     assert len({row.batch for row in found}) == 20
     assert store.read(lambda tx: (tx.batches.count(most=7), tx.batches.count(most=99))) == ((7, False), (20, True))
+
+
+def test_those_under_way_are_the_latest_that_have_a_tracked_job(store: Store) -> None:
+    def work(tx: object) -> None:
+        for number in range(12):
+            track(tx, f"job-{number}", batch=f"b{number % 6}")  # type: ignore[arg-type]
+        for number in (0, 6, 1, 5, 11):  # of b0 and b5 no job is left, of b1 one
+            tx.jobs.stop([number + 1], at=NOW)  # type: ignore[attr-defined]
+
+    store.write_now(work)
+    found = store.read(lambda tx: tx.batches.under_way(limit=3, among=99))
+    assert [row.batch for row in found] == ["b4", "b3", "b2"]
+    assert found == [row for row in listed(store) if row.jobs > row.ended][:3]
+    assert [row.batch for row in store.read(lambda tx: tx.batches.under_way(limit=9, among=3))] == ["b4", "b3"]
+    assert [row.batch for row in store.read(lambda tx: tx.batches.under_way(limit=9, among=99))][-1] == "b1"
 
 
 @pytest.mark.parametrize("project", [None, PROJECT])

@@ -10,6 +10,7 @@ import pytest
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, Tracking
 from daemon.store import AttemptOutcome, DeliveryStatus, Outcome, Store, Transaction, upgrade
+from daemon.store.migrate import revisions
 from tests.support.counts import assert_counted
 from tests.support.old_schema import add_job, connect, empty
 from tests.support.store import BOTH, NOW, PROJECT, A, B, later, open_store, record, request, track, url_of
@@ -72,7 +73,9 @@ def test_a_job_that_moves_on_is_counted_in_its_new_state_alone(store: Store) -> 
         connection.execute(
             "UPDATE jobs SET batch = batch, state = 'WAITING', state_since = 1 WHERE id = ?", (job,)
         )
-        assert connection.total_changes == 4, "the job, two counts, and the line about it in the stream of changes"
+        assert connection.total_changes == 6, (
+            "the job, four counts, and the line about it in the stream of changes"
+        )
 
 
 def test_what_is_sent_is_counted_once_and_no_more_when_it_is_deleted(store: Store) -> None:
@@ -140,15 +143,31 @@ def test_what_has_ended_does_not_make_a_list_or_metric_longer(
     assert store.read(lambda tx: steps(tx, read)) <= before
 
 
-def test_an_upgrade_counts_what_is_there(tmp_path: Path) -> None:
-    path = empty(tmp_path, "0007")
+_STATES = (("PROCESSING",), ("WAITING", "PROCESSING"), (), ("WAITING",), ("PROCESSING",))
+
+
+@pytest.mark.parametrize("revision", revisions()[:-1])
+def test_an_upgrade_counts_what_is_there_and_what_follows(tmp_path: Path, revision: str) -> None:
+    path = empty(tmp_path, revision)
     with closing(connect(path)) as connection:
-        for number, state in enumerate(["SUCCEED", "FAILED", "PROCESSING"]):
-            job = add_job(connection, f"job-{number}", state, tracking="finished" if number < 2 else "active")
+        jobs = [add_job(connection, f"job-{number}", *states) for number, states in enumerate(_STATES)]
+        for job, state in zip(jobs, ("SUCCEED", "FAILED"), strict=False):
             connection.execute("UPDATE jobs SET batch = 'b' WHERE id = ?", (job,))
+            connection.execute(
+                "UPDATE jobs SET tracking = 'finished', state = ?, next_poll_at = NULL WHERE id = ?", (state, job)
+            )
+        if revision >= "0008":  # from there on the program notes the newest job of a batch
+            connection.execute("INSERT OR REPLACE INTO batches VALUES ('b1', 'main', ?)", (jobs[-1],))
     upgrade(url_of(path))
     assert_counted(path)
     with closing(open_store(tmp_path)) as store:
         assert store.read(lambda tx: tx.jobs.find(JobId("job-0")))
-        [row] = store.read(lambda tx: tx.batches.page(limit=9).rows)
-        assert (row.batch, row.jobs, dict(row.ends)) == ("b", 3, {"succeeded": 1, "failed": 1})
+        listed = store.read(lambda tx: tx.batches.page(limit=9).rows)
+    assert [(row.batch, row.jobs, dict(row.ends), row.unbegun) for row in listed] == [
+        ("b1", 3, {}, 2),
+        ("b", 2, {"succeeded": 1, "failed": 1}, 0),
+    ]
+    with closing(connect(path)) as connection:
+        connection.execute("UPDATE jobs SET state = 'BLOCK', batch = 'b' WHERE id = ?", (jobs[-1],))
+        connection.execute("DELETE FROM jobs WHERE id = ?", (jobs[-2],))
+    assert_counted(path)

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, Observation, Tracking
 from daemon.domain.routing import Route, routing
-from daemon.store import Bookkeeping, Store, StoreRefused, TrackResult, to_stamp
+from daemon.store import NO_GROUP, ActivePage, Bookkeeping, Store, StoreRefused, TrackResult, to_stamp
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
 
 
@@ -179,16 +180,39 @@ def test_changes_are_given_once(store: Store) -> None:
     ]
 
 
+AHEAD = 1_700_000_000.25
+"""Seconds by which epoch time is ahead of the reader's clock."""
+KINDS_OF_JOBS = ("avatar", "avatar", "photo", "photo", "avatar")
+
+
+def active(
+    store: Store, *, after: int = 0, limit: int = 5000, ahead: float = 0.0, usual: str = NO_GROUP
+) -> ActivePage:
+    return store.read(lambda tx: tx.jobs.active(after=after, limit=limit, ahead=ahead, usual=usual))
+
+
 def test_active_jobs_come_in_pages(store: Store) -> None:
     ids = store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(7)])
     store.write_now(lambda tx: record(tx, ids[2], "FAILED"))
     store.write_now(lambda tx: [record(tx, ids[n], "PROCESSING") for n in (1, 5)])
-    first = store.read(lambda tx: tx.jobs.active(limit=4))
-    second = store.read(lambda tx: tx.jobs.active(after=first.last, limit=4))
+    first = active(store, limit=4)
+    second = active(store, after=first.last, limit=4)
     assert [row.id for page in (first, second) for row in page.others] == [ids[n] for n in (0, 3, 4, 6)]
     assert [row[0] for page in (first, second) for row in page.rows] == [ids[n] for n in (1, 5)]
     assert first.others[0].tracked_at == NOW
-    assert store.read(lambda tx: tx.jobs.active(after=second.last)) == ([], (), 0)
+    assert active(store, after=second.last) == ([], [], 0, NO_GROUP, NO_GROUP)
+
+
+def test_a_group_that_is_usual_is_not_named(store: Store) -> None:
+    ids = store.write_now(lambda tx: [track(tx, f"job-{n}", kind=kind) for n, kind in enumerate(KINDS_OF_JOBS)])
+    store.write_now(lambda tx: [record(tx, job, "PROCESSING") for job in ids])
+    avatar, photo = "main\navatar\nPROCESSING", "main\nphoto\nPROCESSING"
+    first = active(store, limit=3)
+    assert ([row[2] for row in first.rows], first.following) == ([avatar, avatar, photo], photo)
+    second = active(store, after=first.last, usual=first.following)
+    assert ([row[2] for row in second.rows], second.following) == ([None, avatar], avatar)
+    third = active(store, after=ids[2], limit=1, usual=photo)
+    assert ([row[2] for row in third.rows], third.following) == ([None], photo)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +226,7 @@ def test_active_jobs_come_in_pages(store: Store) -> None:
         ({"state": None}, False),
     ],
 )
-def test_an_ordinary_job_comes_as_it_is_stored_and_another_with_all_columns(
+def test_an_ordinary_job_comes_as_the_watch_needs_it_and_another_with_all_columns(
     store: Store, special: dict[str, Any], ordinary: bool
 ) -> None:
     state, again = special.pop("state", "PROCESSING"), special.pop("again", False)
@@ -214,26 +238,20 @@ def test_an_ordinary_job_comes_as_it_is_stored_and_another_with_all_columns(
         store.write_now(lambda tx: tx.jobs.untrack(None, JobId("job-1"), at=NOW))
         store.write_now(lambda tx: track(tx, "job-1"))
     [row] = store.write_now(lambda tx: tx.jobs.take_changes())
-    page = store.read(lambda tx: tx.jobs.active())
+    page = active(store, ahead=AHEAD)
     assert page.last == job
     if not ordinary:
         assert (page.rows, page.others) == ([], [row])
         return
     assert not page.others
+    since, started, reported = (each.timestamp() for each in (NOW, later(2), later(3)))
+    group = f"{row.project}\n{row.kind}\nPROCESSING"
     assert page.rows == [
         (
-            *(job, row.project, row.kind, row.job_id, row.state_text, row.state_since_stamp, row.tracked_stamp),
-            *(None, row.started_stamp, row.reported_stamp, row.expected_length),
+            *(job, row.job_id, group, since - AHEAD, row.tracked_stamp, started - AHEAD, reported),
+            row.expected_length,
         )
-    ], "it was created before its start, as it should be, so that nobody needs that time"
-
-
-def test_a_creation_after_the_start_of_production_is_read_too(store: Store) -> None:
-    job = store.write_now(lambda tx: track(tx, "job-1"))
-    seen = Observation(state="PROCESSING", created_at=later(2), started_at=later(1), reported_at=later(3))
-    store.write_now(lambda tx: tx.jobs.record_move(job, move(None, seen), seen, routing=BOTH, due_at=NOW))
-    [row] = store.read(lambda tx: tx.jobs.active().rows)
-    assert row[7] == to_stamp(later(2))
+    ]
 
 
 def test_an_active_job_is_read_as_it_is_stored_and_converted_on_access(store: Store) -> None:
@@ -244,7 +262,7 @@ def test_an_active_job_is_read_as_it_is_stored_and_converted_on_access(store: St
             lambda tx, job=job: tx.jobs.record_move(job, move(None, seen), seen, routing=BOTH, due_at=NOW)
         )
     known = store.read(lambda tx: tx.jobs.get(jobs[0]))
-    first, second = store.read(lambda tx: tx.jobs.active().others)
+    first, second = active(store).others
     assert known is not None
     for name in (
         *("id", "project", "kind", "job_id", "state", "state_since", "tracked_at", "episode", "tracking"),
@@ -520,8 +538,8 @@ def test_checkpoints_add_up_and_leave_ended_jobs_without_a_next_poll(store: Stor
     look = Bookkeeping(
         job=job, last_polled_at=to_stamp(NOW), next_poll_at=to_stamp(later(5)), polls=3, last_error="HTTP 503"
     )
-    store.write_now(lambda tx: tx.jobs.checkpoint([look, look._replace(job=ended)]))
-    store.write_now(lambda tx: tx.jobs.checkpoint([look._replace(last_polled_at=None, polls=1, last_error=None)]))
+    store.write_now(lambda tx: tx.jobs.checkpoint([look, replace(look, job=ended)]))
+    store.write_now(lambda tx: tx.jobs.checkpoint([replace(look, last_polled_at=None, polls=1, last_error=None)]))
     store.write_now(lambda tx: tx.jobs.checkpoint([]))
     row, other = store.read(lambda tx: (tx.jobs.get(job), tx.jobs.get(ended)))
     assert row is not None
@@ -550,10 +568,10 @@ def test_a_checkpoint_says_how_and_why_a_job_is_asked(store: Store) -> None:
             for row in store.read(lambda tx: (tx.jobs.get(job), tx.jobs.get(ended)))
         ]
 
-    assert known(look, look._replace(job=ended)) == [("ids", "price", later(5)), ("ids", None, None)]
-    assert known(look._replace(asked_by=None, next_reason=None))[0] == ("ids", None, later(5))
-    assert known(look._replace(asked_by="feed"))[0] == ("feed", "price", later(5))
-    assert known(look._replace(next_poll_at=None))[0] == ("ids", None, None)
+    assert known(look, replace(look, job=ended)) == [("ids", "price", later(5)), ("ids", None, None)]
+    assert known(replace(look, asked_by=None, next_reason=None))[0] == ("ids", None, later(5))
+    assert known(replace(look, asked_by="feed"))[0] == ("feed", "price", later(5))
+    assert known(replace(look, next_poll_at=None))[0] == ("ids", None, None)
 
 
 def test_looks_are_apart_only_while_a_job_is_tracked(store: Store) -> None:
@@ -563,7 +581,7 @@ def test_looks_are_apart_only_while_a_job_is_tracked(store: Store) -> None:
         return tx.jobs._connection.exec_driver_sql("SELECT job, polls FROM looks").all()
 
     def looked(tx, **values):
-        tx.jobs.checkpoint([look._replace(**values)])
+        tx.jobs.checkpoint([replace(look, **values)])
         row = tx.jobs.get(job)
         assert [row] == tx.jobs.list() == tx.following.rows([job])
         return row.polls, row.last_polled_at, row.asked_by, row.last_error, row.next_poll_at, row.next_reason
@@ -585,7 +603,7 @@ def test_looks_are_apart_only_while_a_job_is_tracked(store: Store) -> None:
         )
         assert tx.jobs.get(job).next_poll_at is None, "what was planned before holds no longer"
         assert looked(tx)[0] == 13
-        tx.jobs.checkpoint([look._replace(job=job + 1)])  # is not known
+        tx.jobs.checkpoint([replace(look, job=job + 1)])  # is not known
         assert apart(tx) == [(job, 2)]
         tx.jobs._connection.exec_driver_sql("DELETE FROM jobs")
         assert apart(tx) == []

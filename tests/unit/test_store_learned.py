@@ -182,7 +182,7 @@ def test_reading_does_not_grow_with_the_table(store: Store) -> None:
 
     store.write_now(lambda tx: grow(tx, 0, 100))
     few = steps(store, learn), steps(store, lambda tx: tx.jobs.oldest_created(PROJECT))
-    store.write_now(lambda tx: grow(tx, 100, 1000))
+    store.write_now(lambda tx: grow(tx, 100, 400))
     many = steps(store, learn), steps(store, lambda tx: tx.jobs.oldest_created(PROJECT))
     assert many == few
     assert few[0] < 20 * 4 * 50

@@ -215,7 +215,7 @@ def test_combinations_beyond_what_one_statement_takes_are_merged_too(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [row.id for row in store.read(lambda tx: tx.jobs.page(limit=99, sort=JobSort.CHANGED).rows)]
-    monkeypatch.setattr(paging, "_ARMS", 2)
+    monkeypatch.setattr(paging, "ARMS", 2)
     assert paged(store, lambda tx, after: tx.jobs.page(limit=9, after=after, sort=JobSort.CHANGED)) == wanted
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from daemon.clock import ManualClock
 from daemon.domain.jobs import ChannelName, Tracking
+from daemon.domain.production import Unended, elapsed_of
 from daemon.store import DeliveryStatus, Found, Store, needs
 from tests.support.many import make
 from tests.support.store import NOW, url_of
@@ -33,7 +34,7 @@ def test_the_first_ones_of_all_projects_are_read(store: Store, monkeypatch: pyte
     found = read(store)
     rows = store.read(lambda tx: tx.jobs.list())
     running = sorted(row.id for row in rows if (row.tracking, row.state) == ("active", "PROCESSING"))
-    assert [row.id for row in found.running] == running[:most]
+    assert list(found.running) == running[:most]
     assert len({row.project for row in rows if row.id in running}) == 2, "of two projects"
     frozen = sorted(row.id for row in rows if row.state == "BLOCK")
     assert [row.id for row in found.frozen] == frozen[:most]
@@ -47,6 +48,10 @@ def test_the_first_ones_of_all_projects_are_read(store: Store, monkeypatch: pyte
 def test_rows_are_those_of_the_jobs(store: Store) -> None:
     found = read(store)
     jobs = {row.id: row for row in store.read(lambda tx: tx.jobs.list())}
+    assert found.running
+    for row_id, job in found.running.items():
+        row = jobs[row_id]
+        assert job == Unended((row.project, row.kind), row.expected_length, elapsed_of(row, NOW))
     every = [*found.failed, *found.frozen, *found.lost, *found.expired, *found.links]
     assert found.failed
     assert found.links

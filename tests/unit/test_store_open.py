@@ -208,6 +208,15 @@ def test_a_failed_start_lets_go_of_the_lock(tmp_path: Path, monkeypatch: pytest.
     open_store(tmp_path, daemon=True).close()
 
 
+@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/false"])
+def test_a_daemon_migrates_itself_where_no_process_can_do_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", python)
+    open_store(tmp_path, daemon=True).close()
+    assert check(url_of(tmp_path / "wrapd.db")).status is SchemaStatus.UP_TO_DATE
+
+
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store = open_store(tmp_path, daemon=True)
     store.close()

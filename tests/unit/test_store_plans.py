@@ -11,6 +11,7 @@ from sqlalchemy.dialects import sqlite
 from daemon.domain.jobs import Tracking
 from daemon.store import (
     DeliveryStatus,
+    active,
     alerts,
     assets,
     batches,
@@ -63,8 +64,8 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
 @pytest.mark.parametrize(
     ("statement", "steps"),
     [
-        (tracking._PAGE, ["SEARCH jobs USING INDEX jobs_active (id>?)"]),
-        (tracking._ASIDE, ["SEARCH jobs USING INDEX jobs_active (id>? AND id<?)"]),
+        (active._PAGE, ["SEARCH jobs USING INDEX jobs_active (id>?)"]),
+        (active._ASIDE, ["SEARCH jobs USING INDEX jobs_active (id>? AND id<?)"]),
         (jobs._CHANGED, ["SCAN jobs USING INDEX jobs_changed"]),
         (
             tracking._KNOWN.params(job_ids=["a", "b"]),
@@ -235,7 +236,20 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)"],
         ),
         (assets._EXPIRING, ["SEARCH jobs USING INDEX jobs_unseen (link_until>? AND link_until<?)"]),
-        (needs._REMINDED, ["SEARCH jobs USING INDEX jobs_reminded (link_until>? AND link_until<?)"]),
+        (
+            needs._REMINDED,
+            [
+                "SEARCH jobs USING INDEX jobs_reminded (link_until>? AND link_until<?)",
+                "SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)",
+            ],
+        ),
+        (
+            needs._OWN_EXPIRING,
+            [
+                "SEARCH links USING INDEX links_expiry (expires_at>? AND expires_at<?)",
+                "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
         (assets._REMIND, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (links._BY_TOKEN, ["SEARCH links USING INDEX sqlite_autoindex_links_2 (token=?)"]),
         (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),

@@ -178,7 +178,7 @@ def test_a_repeat_is_no_news_it_damps_nothing_and_voids_nothing(store: Store) ->
 
 
 def _values(row: DeliveryRow) -> dict[str, object]:
-    return {name: getattr(row, name) for name in row.__dataclass_fields__}
+    return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
 def test_what_quiet_hours_keep_before_it_goes_out_with_it(store: Store) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from daemon.domain.states import TERMINAL
 from daemon.store import StoreRefused, rows
+from daemon.store.constraints import METADATA
 from daemon.store.rows import from_stamp, to_stamp
 from daemon.store.tables import (
     ATTEMPTS,
     DELIVERIES,
     JOBS,
-    METADATA,
     MOST_PICTURE,
     TRANSITIONS,
 )

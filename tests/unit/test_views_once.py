@@ -29,7 +29,7 @@ def views() -> Iterator[tuple[str, str, set[str]]]:
     """The file, name and keys of each view."""
     for where, tree in parsed("views"):
         for node in tree.body:
-            if isinstance(node, ast.ClassDef) and node.decorator_list and not node.name.startswith("_"):
+            if isinstance(node, ast.ClassDef) and node.bases and not node.name.startswith("_"):
                 yield where, node.name, fields(node)
 
 

@@ -26,7 +26,8 @@ def why(row: dict[str, Any], standing: dict[str, Any] | None = None, **situation
     event = row.pop("event", Event.SUCCEEDED)
     how = Standing(**{"refusals": {}, "after": {}, "due": {EDITORS: 1}, **(standing or {})})
     return views.why(
-        delivery(event, **{**PENDING, **row}), views.Situation(standing=how, now=NOW, moment=clock, **situation)
+        delivery(event, **{**PENDING, **row}),
+        views.Situation(standing=how, now=NOW, telling=views.Telling(moment=clock), **situation),
     )
 
 
@@ -64,6 +65,7 @@ FAILED = {"attempts": 2, "last_error": "HTTP 500", "due_at": later(60)}
         ),
         ({"due_at": later(10)}, {}, "due 12:00:10"),
         ({**FAILED, "due_at": NOW}, {}, "HTTP 500"),
+        ({}, {"due": {EDITORS: 2}}, "due, with another on its channel: sent in turn or in one message"),
         ({}, {"due": {EDITORS: 42}}, "due, with 41 others on its channel: sent in turn or in one message"),
         (
             {},

@@ -242,7 +242,7 @@ def test_the_service_names_the_kind() -> None:
 
 def test_a_watched_job_stays_small() -> None:
     assert not hasattr(watched(), "__dict__")
-    assert len(Watched.__slots__) <= 16, "100,000 of them are held in memory, 8 bytes for each"
+    assert len(Watched.__struct_fields__) <= 16, "100,000 of them are held in memory, 8 bytes for each"
 
 
 def test_its_flags_fit_into_a_number_that_python_shares() -> None:

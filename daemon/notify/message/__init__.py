@@ -2,9 +2,10 @@
 Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from msgspec import Struct, field
 
 from daemon.domain.events import Json
 
@@ -18,16 +19,14 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """A named value."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """A link exactly as it was received. `note` says how long it works, '' if unknown."""
 
     name: str
@@ -42,8 +41,7 @@ class Language(StrEnum):
     CHINESE = "zh"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cover:
+class Cover(Struct, frozen=True, kw_only=True):
     """The cover picture of a video, verified to be a picture. `url` is a working link that the chat service may
     fetch, or None; `data` holds the picture itself (`content_type` image/jpeg, png, gif or webp)."""
 
@@ -52,8 +50,7 @@ class Cover:
     content_type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """One alert in a message that reports several."""
 
     emoji: str
@@ -62,8 +59,7 @@ class Row:
     link: Link | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """An alert, ready to be formatted. `subject` names what it is about, for lines that stand in for it. `rows`
     holds the individual alerts of a message that reports several."""
 

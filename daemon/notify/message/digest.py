@@ -6,9 +6,10 @@ says how many jobs ended in which way and which ones did not succeed.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY
@@ -39,8 +40,7 @@ _DETAIL = 120
 """Characters of the detail in a row."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Alert:
+class _Alert(Struct, frozen=True, kw_only=True):
     """An alert, the message it would be on its own, and when it happened. `about` is None unless it is about a
     job."""
 

@@ -8,8 +8,9 @@ and formats nothing. How each service treats hostile values was observed on the 
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from daemon.domain.events import Json
 
@@ -46,8 +47,7 @@ def clean(text: str, *, limit: int) -> str:
     return result if len(result) <= limit else result[: limit - 1].rstrip() + "…"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Units:
+class Units(Struct, frozen=True, kw_only=True):
     """Names of the units of time; English by default."""
 
     day: str = "d"
@@ -61,11 +61,12 @@ class Units:
     """Stands in for lengths that cannot be real."""
 
 
+_UNITS = Units()
 _LONGEST = 3650 * 86400.0
 """Seconds from which a length is no longer given exactly, because numbers from outside can be anything."""
 
 
-def length(seconds: float, units: Units = Units()) -> str:
+def length(seconds: float, units: Units = _UNITS) -> str:
     """A length of time in its two largest units.
 
     >>> [length(s) for s in (0.2, 5, 65, 607.5, 3600, 7500, 90000, 1e300)]
@@ -87,7 +88,7 @@ def length(seconds: float, units: Units = Units()) -> str:
     return " ".join(f"{number} {unit}" for number, unit in shown)
 
 
-def rough(seconds: float, units: Units = Units()) -> str:
+def rough(seconds: float, units: Units = _UNITS) -> str:
     """Like `length`, for estimates: rounded to a plausible precision.
 
     >>> [rough(s) for s in (3, 58, 101, 192, 400, 2520, 9000)]

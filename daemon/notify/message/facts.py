@@ -5,10 +5,11 @@ receive. Contains no words for people.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY, link_expiry
@@ -94,8 +95,7 @@ _MOST_SECONDS = 3650 * 86400.0
 _ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
+class Times(Struct, frozen=True, kw_only=True):
     """The times of a job, as far as they are plausible."""
 
     ended: datetime
@@ -108,8 +108,7 @@ class Times:
     """True if the times come from the service, False if they are when wrapd polled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(Struct, frozen=True, kw_only=True):
     """Seconds of production expected from the start: half of the jobs take less than `median`, 8 of 10 between
     `low` and `high`."""
 
@@ -118,8 +117,7 @@ class Forecast:
     high: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobAlert:
+class JobAlert(Struct, frozen=True, kw_only=True):
     """A job's alert: its rows and what they say."""
 
     delivery: "DeliveryRow"

@@ -4,9 +4,10 @@ another channel. Pure.
 Owns the rule for the stated cause of lateness: that of the longest wait, and only if it is known.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message.facts import NAME_LIMIT, JobAlert, moment, number, observed, text
@@ -19,8 +20,7 @@ LATE = timedelta(minutes=10)
 """A message sent this long after its event says so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wait:
+class _Wait(Struct, frozen=True, kw_only=True):
     """One stage between the event and the chat, and why it took so long ('' if unknown)."""
 
     seconds: float

@@ -5,8 +5,10 @@ Neither cuts links nor escapes: the plain form or card does that with the parts 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.notify.message import Field, Language, Link, Message, Row
 from daemon.notify.message.escape import clean
@@ -23,8 +25,7 @@ _ROWS_KEPT = 5
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(Struct, frozen=True, kw_only=True):
     """The parts of a message to show. Every text is cleaned (one line, bounded, nothing invisible) but not
     escaped; links are as received. `cut_links` and `cut_rows` count what was dropped."""
 

@@ -3,13 +3,12 @@
 This module holds the settings. All durations are seconds.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from daemon.domain.jobs import ChannelName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotifySettings:
+class NotifySettings(Struct, frozen=True, kw_only=True):
     """How all channels are served."""
 
     send_timeout: float = 20.0
@@ -48,8 +47,7 @@ class NotifySettings:
         return max(self.retry_cap, self.unknown_cap, self.throttled_cap, self.throttled_wait, self.probe_cap)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelPlan:
+class ChannelPlan(Struct, frozen=True, kw_only=True):
     """How one channel is served."""
 
     max_per_minute: float | None = None

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from msgspec import Struct
+
 from daemon.clock import Clock, SteadyClock
 from daemon.domain import backoff
 from daemon.domain.events import Event
@@ -151,8 +153,7 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
 OnResult = Callable[[ChannelName, AttemptOutcome], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What all lanes share. Times in the outbox come from `steady`; `operators` returns the targets of an operator
     event; `tell` wakes the lanes of other channels."""
 

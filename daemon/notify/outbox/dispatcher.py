@@ -7,8 +7,9 @@ sent. It leaves the wording of messages and the meaning of answers to others.
 import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from daemon.clock import Clock, SteadyClock
 from daemon.domain.events import Event

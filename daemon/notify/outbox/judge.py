@@ -7,8 +7,10 @@ other forever.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import ChannelName
@@ -65,8 +67,7 @@ PAUSE = 600.0
 """Seconds between two alerts about dead deliveries of one channel."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """An alert about dead deliveries, due in `wait` seconds. It is merged into an earlier one about the same
     channel that still waits."""
 
@@ -130,8 +131,7 @@ class DeadLetters:
 Work = Callable[[Transaction], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelHealth:
+class ChannelHealth(Struct, frozen=True, kw_only=True):
     """The channel as a message ends. `reported`: the operators know of its trouble; `probes`: refusals since it is
     held; `pause`: seconds for which it rests now; `uptime`: seconds since its lane started."""
 
@@ -141,8 +141,7 @@ class ChannelHealth:
     uptime: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(Struct, frozen=True, kw_only=True):
     """What to store after a message, as of `at`; `wakes` are the channels that got alerts."""
 
     results: tuple[Judged, ...]

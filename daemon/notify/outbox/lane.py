@@ -7,10 +7,11 @@ a delivery, and a delivery that wrapd cannot handle does not block the others.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from daemon.domain import backoff
 from daemon.logs import LogEvent, logger

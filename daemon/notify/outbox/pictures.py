@@ -11,10 +11,11 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from daemon import transport
 from daemon.addresses import Reach, Timeouts, is_inside
@@ -59,8 +60,7 @@ class Fetch(Protocol):
     ) -> Answer: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureSource:
+class PictureSource(Struct, frozen=True, kw_only=True):
     """Where a project's pictures come from: its API (scheme, host and port), the proxy to use (None: the
     environment's), and a file of CAs to trust in addition to the public ones."""
 
@@ -274,8 +274,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 _QUALITY = 70
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thumbnail:
+class Thumbnail(Struct, frozen=True, kw_only=True):
     """A small WebP picture, and its size in pixels."""
 
     data: bytes

@@ -3,10 +3,13 @@ condition of a channel. No I/O, clock or randomness; the two classes keep counts
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.domain import backoff
 from daemon.notify.outbox import NotifySettings
@@ -17,8 +20,7 @@ LEAST_TRIES = 5
 """Attempts before a delivery may be given up, however old it is: with few, a service may just have been down."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnd:
+class AttemptEnd(Struct, frozen=True, kw_only=True):
     """The circumstances in which an attempt ended `at`.
 
     `probes` counts the channel's refusals since it is held, this one included; `pause` is how many seconds the
@@ -68,8 +70,7 @@ def outcome(verdict: Final, claimed: Claimed, end: AttemptEnd) -> Outcome:
     return Outcome(kind=kind, status_code=verdict.status, reason=reason, due_at=due_at, uptime=end.uptime)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """Deliveries of one message that share an outcome."""
 
     claimed: tuple[Claimed, ...]
@@ -192,8 +193,7 @@ def _retry_wait(verdict: Retry, tries: int, settings: NotifySettings, spread: fl
     return max(own, min(requested, settings.throttled_cap))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class Pause(Struct, frozen=True, kw_only=True):
     """A channel rests from `since` to `until` (monotonic seconds). A `strict` pause was requested by the service;
     any other ends early for a delivery that was written, released or revived meanwhile."""
 

@@ -6,9 +6,11 @@ delays, repeats or loses the message. It knows nothing of a channel's markup.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
@@ -37,8 +39,7 @@ class Renew(Protocol):
     async def __call__(self, job: JobRow, *, patience: float) -> JobRow: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnLinks:
+class OwnLinks(Struct, frozen=True, kw_only=True):
     """wrapd's own links to videos: `{public_url}/v/{token}`, valid for `life` seconds. `token` makes one that
     cannot be guessed."""
 
@@ -59,16 +60,14 @@ class OwnLinks:
         return CLOSED if link is None else self.url(link.token)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """The deliveries with their jobs as they are now, and the picture if there is one to show."""
 
     claimed: tuple[Claimed, ...]
     cover: Cover | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wants:
+class Wants(Struct, frozen=True, kw_only=True):
     """What a channel's messages contain. `machine`: programs read them, so they carry the service's own links;
     `picture`: they show the cover."""
 
@@ -76,8 +75,7 @@ class Wants:
     picture: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparer:
+class Preparer(Struct, frozen=True, kw_only=True):
     """Prepares links and pictures. `renew`, `pictures` and `own_links` are None where they are not available."""
 
     settings: NotifySettings

@@ -11,10 +11,12 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias, TypeVar, assert_never
+
+from msgspec import Struct, field
 
 from daemon.clock import SteadyClock
 from daemon.domain.digests import MOST, Decision, Later, Single, Together, decide
@@ -41,8 +43,7 @@ Links: TypeAlias = Mapping[int, str]
 """wrapd's own links by the jobs' row ids."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """Deliveries claimed for one message; several make a digest."""
 
     claimed: tuple[Claimed, ...]
@@ -70,8 +71,7 @@ class InFlight:
         self.rows = frozenset(each.delivery.id for claim in claims for each in claim.claimed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Idle:
+class Idle(Struct, frozen=True, kw_only=True):
     """Nothing can be sent for `seconds`, unless rows are written meanwhile."""
 
     seconds: float
@@ -83,8 +83,7 @@ ClaimsOrIdle: TypeAlias = Claims | Idle
 OwnLinksOf: TypeAlias = Callable[[Transaction, Sequence[Claimed], datetime], Links]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimer:
+class Claimer(Struct, frozen=True, kw_only=True):
     """Claims what one channel gets next. `above` and `window` (seconds) say when alerts form a digest
     (`domain.digests`; `above` 0: never); `longest` is the poll interval in seconds, `idle`
     that of an empty outbox."""
@@ -162,8 +161,7 @@ def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
     tx.outbox.finish_all((claimed, judged.outcome, at) for judged in results for claimed in judged.claimed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(Struct, frozen=True, kw_only=True):
     """A channel's state as its lane begins. `moved`: its URL has changed; `held`: seconds since it is held, None:
     it is not; `sent`: how many seconds ago its messages were sent, as far back as any of its limits counts."""
 
@@ -239,8 +237,7 @@ AGAIN = Idle(seconds=0.0)
 """Poll again: the transaction did not decide whether the channel may be sent to now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unrecorded:
+class Unrecorded(Struct, frozen=True, kw_only=True):
     """A message whose outcome is not stored yet. Not `written`: a defect of wrapd kept it from being sent."""
 
     claim: Claim
@@ -248,8 +245,7 @@ class Unrecorded:
     written: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesEnd:
+class SeriesEnd(Struct, frozen=True, kw_only=True):
     """What a series leaves to the lane: outcomes to store, and what follows if there are none."""
 
     unrecorded: tuple[Unrecorded, ...] = ()
@@ -291,16 +287,14 @@ def _resolve(future: "Future[T]", call: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneState:
+class LaneState(Struct, frozen=True, kw_only=True):
     """When the channel last failed, and whether it is calm: then a success changes nothing but the delivery."""
 
     failed_at: datetime | None
     calm: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
+class Sender(Struct, frozen=True, kw_only=True):
     """Sends the messages of one channel. `twins` and `helpers` are the channels and threads of messages that
     overlap; `on_sent` gets the number of deliveries sent, on the event loop; `before_take` is called before each
     claim."""

@@ -9,9 +9,10 @@ can be recognised as a refusal of the channel.
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+from msgspec import Struct
 
 
 class Failure(StrEnum):
@@ -43,8 +44,7 @@ class Step(StrEnum):
     END = "end"  # the message is being sent, or was sent completely
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(Struct, frozen=True, kw_only=True):
     """One request and its answer. `body` is capped; `detail` names the failure in a few words, without secrets.
 
     For mail, `step` is where the outcome was decided, `body` holds the server's words, and `partly` means that
@@ -63,16 +63,14 @@ class Exchange:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(Struct, frozen=True, kw_only=True):
     """The service accepted the message."""
 
     reason: str
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class Retry(Struct, frozen=True, kw_only=True):
     """Certainly not delivered. `after` is the wait that the service asked for (seconds); None: back off."""
 
     reason: str
@@ -81,16 +79,14 @@ class Retry:
     throttled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(Struct, frozen=True, kw_only=True):
     """Possibly delivered: send it again later, marked as a possible repeat."""
 
     reason: str
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(Struct, frozen=True, kw_only=True):
     """The service refuses the channel, not the message: nothing gets through until a person fixes it.
     `delivered`: this message reached some recipients and is not sent again."""
 
@@ -99,8 +95,7 @@ class Hold:
     delivered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dead:
+class Dead(Struct, frozen=True, kw_only=True):
     """The service refuses this message, and sending it again would not help."""
 
     reason: str
@@ -109,8 +104,7 @@ class Dead:
     """The service's own code of the refusal, if any. The same code twice in a row concerns the channel."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainOnce:
+class PlainOnce(Struct, frozen=True, kw_only=True):
     """The service refuses this message as it is: try once more as the plainest text. `links`: its links may be
     the cause. `policy`: if the plainest text is refused too, the channel is the problem."""
 

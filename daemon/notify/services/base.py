@@ -10,12 +10,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, unquote, urlencode
+
+from msgspec import Struct, field
 
 from daemon.clock import Clock, SystemClock
 from daemon.domain.hosts import is_loopback
@@ -24,8 +25,7 @@ from daemon.notify.message.escape import as_is
 from daemon.notify.services.answers import Rule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(Struct, frozen=True, kw_only=True):
     """An option of a query: `name` as given, `key` in lower case, `value` decoded once, `raw` undecoded."""
 
     name: str
@@ -126,8 +126,7 @@ def sender(plugin: Any) -> str:
     return str(plugin.url_identifier)
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A service takes at most `most` messages in any `seconds`, counted together for all channels whose plugins
     give the same `of`. None from `of`: the limit does not apply."""
 
@@ -140,8 +139,7 @@ class Limit:
         return f"{self.most} a {per}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(Struct, frozen=True, kw_only=True):
     """A limit as it applies to a channel: everything sent under one `key` is counted together."""
 
     key: str
@@ -156,8 +154,7 @@ Pasted: TypeAlias = Callable[[str, str, Given], str | None]
 default port), path (without a trailing slash) and query. None for any other address."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Service:
+class Service(Struct, frozen=True, kw_only=True, eq=False):
     """Everything wrapd knows about one chat service. `limit` covers title and body of the plain form together;
     cards keep to the service's own limits."""
 

@@ -7,9 +7,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import quote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.notify.message import Field, Link, Message, Row, Severity
 from daemon.notify.message.escape import as_is, clean, is_link, look_alike, markdown, printable, quoted
@@ -195,8 +197,7 @@ JOINT = 16
 """Characters reserved for what a plugin puts between title and body."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class Rendered(Struct, frozen=True, kw_only=True):
     """A message as passed to the channel's plugin."""
 
     title: str
@@ -246,8 +247,7 @@ _NAME_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_])")
 """The dot in `example.com`: chats turn such names into links."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
+class _Writer(Struct, frozen=True):
     """Writes the pieces of a body for one service."""
 
     service: Service

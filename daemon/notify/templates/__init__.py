@@ -7,11 +7,12 @@ or mention. If a template fails, the built-in message is sent instead.
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
+from msgspec import Struct
+
 from daemon.domain.events import Event, Json
+from daemon.domain.text import closest
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Link, Message
@@ -131,15 +132,13 @@ _SOURCE_LIMIT = 65536
 """Maximum bytes of a template file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateFault:
+class TemplateFault(Struct, frozen=True, kw_only=True):
     """Why a template could not be used for a message: one sentence that names the file."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loaded:
+class _Loaded(Struct, frozen=True, kw_only=True):
     path: Path
     source: str
     program: Program
@@ -242,8 +241,8 @@ def _read(path: Path) -> str:
 
 
 def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+    near = closest(name, known)
+    return f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(known))}"
 
 
 def _rendered(found: _Loaded, message: Message, service: Service) -> Rendered:

@@ -5,10 +5,13 @@ There is one for each event and for each special case: late, repeat, diverted, d
 break out.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
@@ -63,7 +66,7 @@ def _of_event(event: Event, now: datetime, *, number: int = 1) -> Claimed:
 
 def _of_job(event: Event, now: datetime, *, number: int = 1, **of_job: object) -> Claimed:
     at = now - timedelta(seconds=3)
-    job = replace(_job(event, at, number), **of_job)  # type: ignore[arg-type]  # fields of the row by name
+    job = _job(event, at, number)._replace(**of_job)  # type: ignore[arg-type]  # fields of the row by name
     delivery = _delivery(event, at, facts={"state": job.state, **_FACTS.get(event, {})}, job=job, number=number)
     if event is Event.LINK_EXPIRING:
         return Claimed(delivery=delivery, job=job, move=None, attempt=1)
@@ -263,8 +266,8 @@ def _resent(now: datetime) -> tuple[Claimed, ...]:
 def _hostile(now: datetime) -> tuple[Claimed, ...]:
     claimed = _of_job(Event.FAILED, now, label=HOSTILE_NAME, batch=HOSTILE_NAME, error_msg=HOSTILE_NAME)
     assert claimed.job is not None
-    asset = replace(claimed.job.asset, asset_name=HOSTILE_NAME)
-    return (replace(claimed, job=replace(claimed.job, asset=asset)),)
+    asset = dataclasses.replace(claimed.job.asset, asset_name=HOSTILE_NAME)
+    return (replace(claimed, job=claimed.job._replace(asset=asset)),)
 
 
 def _digest(now: datetime) -> tuple[Claimed, ...]:
@@ -291,8 +294,7 @@ EXAMPLES: Mapping[str, Made] = {
 """Every example by name: each event, then the special cases. Called with the time of sending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class Preview(Struct, frozen=True, kw_only=True):
     """What a channel would get for one example, in plain JSON values.
 
     `template` is the operator's file, `fault` why it is not used; `title`, `body` and `markup` are the plain

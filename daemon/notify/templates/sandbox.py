@@ -10,13 +10,13 @@ import functools
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes, pass_context
 from jinja2.environment import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+from msgspec import Struct
 
 from daemon.notify.templates.effort import (
     EFFORT,
@@ -69,8 +69,7 @@ class Wrong(Exception):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """A template ready to run. `names` are the values it reads, `facts` the keys of `f`, each with its line."""
 
     template: Template

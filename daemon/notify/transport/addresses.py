@@ -10,7 +10,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -18,6 +17,7 @@ from apprise.plugins.base import NotifyBase
 from apprise.utils.parse import parse_bool
 
 from daemon.domain.hosts import is_loopback
+from daemon.domain.text import closest
 from daemon.errors import ConfigFault
 from daemon.notify.services import parsed
 from daemon.notify.services.base import Carded, Option, options, options_of
@@ -167,14 +167,11 @@ def _prefixes(service: NotifyBase) -> frozenset[str]:
 def _unknown(option: Option, service: NotifyBase, known: Mapping[str, Mapping[str, Any]]) -> str:
     """The unknown option, and the remedy."""
     shown = shown_key(option.key)
-    near = (
-        get_close_matches(option.key, [*known, *service.template_tokens, *_EVERYWHERE], n=1, cutoff=0.75)
-        if shown.endswith("=")
-        else []
-    )
+    names = (*known, *service.template_tokens, *_EVERYWHERE)
+    near = closest(option.key, names, cutoff=0.75) if shown.endswith("=") else None
     ways = {"-": "a parameter of its own query", "+": "a header", ":": "a field"}
     further = [f"{sign}NAME= for {what}" for sign, what in ways.items() if sign in _prefixes(service)]
-    hint = f"did you mean {near[0]}=?" if near else f"write {', '.join(further)}" if further else "leave it out"
+    hint = f"did you mean {near}=?" if near else f"write {', '.join(further)}" if further else "leave it out"
     return f"{shown}, which this service does not know; {hint}"
 
 

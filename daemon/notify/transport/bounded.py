@@ -9,6 +9,7 @@ nor bounded here. It logs nothing, and keeps no header except those that ask to 
 import contextlib
 import functools
 import heapq
+import http.client
 import os
 import socket
 import threading
@@ -21,6 +22,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from daemon.addresses import host_of
 from daemon.clock import Clock, SystemClock
 from daemon.notify.transport.verdicts import Exchange, Failure, Step, failed
 
@@ -93,6 +95,8 @@ class Watch:
         self.exchanges: list[Exchange] = []
         self.expired = False
         self.connected = False
+        self.host = ""
+        """The host and port that it talks to."""
         self.step = Step.CONNECT
         """The step that a conversation with a mail server has reached."""
         self.seconds = seconds
@@ -171,12 +175,26 @@ def _install() -> None:
 # ---------------------------------------------------------------------------------------------------- HTTP
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """The final answer to a request. `http.client` takes any interim answer but 100 (102, 103) for the answer, and
+    the answer itself for that to the next request on the connection."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in the stubs
+            if status >= 200 or status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
 @functools.cache
 def _watched(pool: Any) -> Any:
     """A subclass of a pool class (plain, TLS or SOCKS) whose sockets the watch can shut, from before the handshake
     on."""
 
     class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]  # the base is known at run time only
+        response_class = _FinalResponse
+
         def _new_conn(self) -> Any:
             raw = super()._new_conn()
             _hold(lambda: raw)
@@ -331,7 +349,7 @@ def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
         session.get_redirect_target = lambda _response: None  # or a redirect's body would be read without a cap
         request.headers["Accept-Encoding"] = "identity"
         kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT, watch.left), watch.left))
-        return _counted(watch, lambda: original(session, request, **kwargs))
+        return _counted(watch, request.url, lambda: original(session, request, **kwargs))
 
     return send
 
@@ -371,7 +389,7 @@ def _direct(original: Callable[..., Any]) -> Callable[..., Any]:
             )
             return _answer(raw, url)
 
-        return _counted(watch, call)
+        return _counted(watch, url, call)
 
     return request
 
@@ -394,9 +412,9 @@ def _answer(raw: Any, url: str) -> requests.Response:
     return response
 
 
-def _counted(watch: Watch, call: Callable[[], Any]) -> Any:
+def _counted(watch: Watch, url: str, call: Callable[[], Any]) -> Any:
     """Make an exchange within its time. The connection is kept only after a complete good answer."""
-    watch.connected = False
+    watch.connected, watch.host = False, host_of(url)
     with watch.counting():
         try:
             response = _exchange(watch, call)
@@ -459,4 +477,4 @@ def _read(response: Any) -> tuple[bytes, bool]:
 
 
 def _failed(watch: Watch, error: BaseException) -> Exchange:
-    return failed(error, connected=watch.connected, expired=watch.expired, seconds=watch.seconds)
+    return failed(error, connected=watch.connected, expired=watch.expired, seconds=watch.seconds, host=watch.host)

@@ -8,12 +8,13 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 import apprise
 from apprise.plugins.base import NotifyBase
+from msgspec import Struct
+from msgspec.structs import replace
 
 from daemon.clock import Clock, SystemClock
 from daemon.domain.jobs import ChannelName
@@ -26,7 +27,6 @@ from daemon.notify.services import service_for
 from daemon.notify.services.base import Carded, Counted, Markup
 from daemon.notify.services.cards import Rendered, plainest, render
 from daemon.notify.transport.bounded import Kept, watching
-from daemon.notify.transport.smtp import watch_mail
 from daemon.notify.transport.verdicts import Final, PlainOnce, Verdict, judge, settle
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ DIGEST_ABOVE = 6
 """More alerts than this within the window are one message for people, unless the config says otherwise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendReport:
+class SendReport(Struct, frozen=True, kw_only=True):
     """The result of one send. `reason` is for people and holds no secret; `seconds` is how long it took."""
 
     verdict: Final
@@ -49,8 +48,7 @@ class SendReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Written(Struct, frozen=True, kw_only=True):
     """A message as this channel's plugin gets it. Without a `card` the plain text is posted."""
 
     text: Rendered
@@ -94,6 +92,10 @@ class Channel:
         self._apprise = apprise.Apprise(asset=plugin.asset)
         self._apprise.add(plugin)
         self._own_extras: Mapping[str, object] = dict(getattr(plugin, "payload_extras", None) or {})
+        if scheme in _MAIL:
+            from daemon.notify.transport.smtp import watch_mail  # noqa: PLC0415 - loads smtplib, for mail alone
+
+            watch_mail()
 
     def __repr__(self) -> str:
         return f"Channel(name={self.name!r}, scheme={self.scheme!r})"
@@ -208,7 +210,6 @@ class Channel:
     def _attempt(self, written: Written, message: Message, timeout: float, clock: Clock) -> tuple[Verdict, int]:
         error: str | None = None
         accepted = False
-        watch_mail()
         with watching(timeout, self._kept) as watch:
             try:
                 accepted = self._hand_over(written, message, clock)
@@ -261,6 +262,7 @@ _LONGEST_PACE = 6.0
 """Seconds: a little more than the longest default throttle of Apprise's plugins."""
 _ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _TAKES_FACTS = frozenset({"json", "jsons"})
+_MAIL = frozenset({"mailto", "mailtos"})
 _PAYLOAD_FIELDS = frozenset({"version", "title", "message", "attachments", "type"})
 """Apprise's own fields of a json:// body, which facts may not overwrite."""
 _FORMATS = {

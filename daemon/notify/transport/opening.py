@@ -10,7 +10,6 @@ import re
 import warnings
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import apprise
 from apprise.plugins.base import NotifyBase
 from apprise.utils.parse import parse_urls
+from msgspec import Struct, field
 
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSettings:
+class ChannelSettings(Struct, frozen=True, kw_only=True):
     """A channel of the config. `url` is any Apprise URL, and a credential; `timezone` is an IANA name; `templates`
     are the operator's own texts for some events."""
 

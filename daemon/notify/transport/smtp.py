@@ -11,8 +11,10 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from daemon.notify.transport.bounded import Watch, current_watch
-from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire, why_unconnected
+from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire, at_host, why_unconnected
 
 _PARTS = {"__init__": Step.CONNECT, "starttls": Step.STARTTLS, "login": Step.AUTH, "sendmail": Step.MAIL}
 """Methods of smtplib.SMTP and the step that each begins with."""
@@ -59,6 +61,8 @@ def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         if watch is None:
             return original(mail, *args, **kwargs)
         watch.step = _PARTS[name]
+        if name == "__init__":
+            watch.host = ":".join(map(str, args[:2]))
         if name == "__init__" and "timeout" in kwargs:
             kwargs["timeout"] = min(watch.left, kwargs["timeout"])
         call = _login if name == "login" else original
@@ -67,7 +71,9 @@ def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
                 watch.hold(lambda: getattr(mail, "sock", None))
                 result = call(mail, *args, **kwargs)
         except (OSError, RuntimeError, ValueError) as error:  # smtplib's errors are OSErrors
-            watch.exchanges.append(_failed(watch, name, error))
+            found = _failed(watch, name, error)
+            told = at_host(found.detail, watch.host) if found.status is None else found.detail
+            watch.exchanges.append(replace(found, detail=told))
             raise
         if name == "sendmail":
             watch.exchanges.append(_taken(result))

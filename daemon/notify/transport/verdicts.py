@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
@@ -17,6 +16,7 @@ from typing import Any, assert_never
 
 import requests
 import urllib3
+from msgspec.structs import replace
 
 from daemon.notify.services.answers import (
     Dead,
@@ -52,6 +52,7 @@ __all__ = [
     "Verdict",
     "Wire",
     "arrived",
+    "at_host",
     "failed",
     "judge",
     "parse_retry_after",
@@ -248,28 +249,44 @@ NO_PROXY = "the proxy variable does not hold an address"
 NO_CA = "the certificate file does not exist"
 
 
-def failed(error: BaseException, *, connected: bool, expired: bool, seconds: float) -> Exchange:
-    """The exchange for an error of the libraries. `expired`: its deadline of `seconds` had passed."""
+def failed(error: BaseException, *, connected: bool, expired: bool, seconds: float, host: str) -> Exchange:
+    """The exchange for an error of the libraries with `host`, which is told. `expired`: its deadline of `seconds`
+    had passed."""
     causes = list(_chain(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
-        return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
+        words = f"the certificate is not trusted: {reason.verify_message}"
+        return Exchange(failure=Failure.REFUSED, detail=at_host(words, host))
     if not connected:
         impossible = _why_impossible(causes)
         if impossible:
             return Exchange(failure=Failure.REFUSED, detail=impossible)
-        return Exchange(failure=Failure.NOT_SENT, detail=_unconnected(causes, expired=expired))
+        return Exchange(failure=Failure.NOT_SENT, detail=_unconnected(causes, host, expired=expired))
     if expired or any(isinstance(cause, _TIMEOUTS) for cause in causes):
-        return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {seconds:g} s")
-    return Exchange(failure=Failure.BROKEN, detail="the connection ended before the answer")
+        return Exchange(failure=Failure.TIMED_OUT, detail=at_host(f"no answer within {seconds:g} s", host))
+    return Exchange(failure=Failure.BROKEN, detail=at_host("the connection ended before the answer", host))
 
 
 def why_unconnected(error: BaseException, *, expired: bool) -> str:
     """Why no connection was made, in words."""
-    return _unconnected(list(_chain(error)), expired=expired)
+    return _why(list(_chain(error)), expired=expired)
 
 
-def _unconnected(causes: list[BaseException], *, expired: bool) -> str:
+def at_host(words: str, host: str) -> str:
+    """What went wrong, and with which host and port.
+
+    >>> at_host("the connection was refused", "chat.example.com:443")
+    'the connection was refused (chat.example.com:443)'
+    """
+    return f"{words} ({host})" if host else words
+
+
+def _unconnected(causes: list[BaseException], host: str, *, expired: bool) -> str:
+    words = _why(causes, expired=expired)
+    return words if words.startswith("the proxy") else at_host(words, host)
+
+
+def _why(causes: list[BaseException], *, expired: bool) -> str:
     words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
     if words == _PROXY:
         refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)

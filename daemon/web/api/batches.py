@@ -1,6 +1,6 @@
 """Batches: `/api/v1/batches`, with the expected end of their last job; and that of any other tracked jobs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -9,9 +9,8 @@ from litestar.params import FromPath, QueryParameter
 
 from daemon import views
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
-from daemon.domain.states import State
 from daemon.domain.text import clean
-from daemon.store import BatchRow, JobFilter, Page, Transaction
+from daemon.store import Batch, BatchRow, JobFilter, Page, Transaction
 from daemon.web.access import Context
 from daemon.web.api.lists import USUAL, Cursor, Limit, page_answer, read_cursor, word, wrong
 from daemon.web.api.shapes import answer, answers, listing, shape
@@ -25,7 +24,7 @@ MOST_ESTIMATED = 500
 MOST_OF_ONE = 5000
 """Those of a single batch: that many take 0.2 s."""
 MOST_TOGETHER = 2000
-"""Those of any other selection, whose whole rows are read."""
+"""Those of any other selection, whose row ids are read first."""
 MOST_NAMED = 100
 """Jobs named in one request."""
 _TOO_MANY_LISTED = f"the batches listed have more than {MOST_ESTIMATED} tracked jobs; ask for this batch alone"
@@ -48,7 +47,8 @@ async def list_batches(
 
     def read(tx: Transaction) -> tuple[Page[BatchRow], list[views.Batch]]:
         page = tx.batches.page(project=only, after=after, limit=limit)
-        return page, shown_batches(tx, context, page.rows, now, most=MOST_ESTIMATED, beyond=_TOO_MANY_LISTED)
+        expected = batch_outlooks(tx, context, page.rows, now, most=MOST_ESTIMATED)
+        return page, list(map(views.batch, page.rows, expected))
 
     page, items = await context.store.read_async(read)
     return page_answer(page, list(map(views.document, items)), given, now=now)
@@ -61,11 +61,14 @@ async def get_batch(project: FromPath[str], name: FromPath[str], context: Contex
 
     def read(tx: Transaction) -> list[views.Batch]:
         row = tx.batches.get(ProjectName(project), batch_named(name))
-        return [] if row is None else shown_batches(tx, context, [row], now, most=MOST_OF_ONE, beyond=_TOO_MANY)
+        if row is None:
+            return []
+        [expected] = batch_outlooks(tx, context, [row], now, most=MOST_OF_ONE, beyond=_TOO_MANY)
+        return [views.batch(row, expected)]
 
     found = await context.store.read_async(read)
     if not found:
-        raise HttpError(404, "no job of the project belongs to such a batch")
+        raise HttpError(404, "no job of the project belongs to such a batch", key="no_batch")
     return answer(found[0])
 
 
@@ -100,10 +103,8 @@ async def get_ending(
         ids = tx.jobs.ids(limit=MOST_TOGETHER + 1, **fit) if jobs is None else _named(tx, jobs)
         if len(ids) > MOST_TOGETHER:
             return views.ending(len(ids), views.BatchOutlook(at=now, reason=_TOO_MANY_TOGETHER))
-        running = [
-            row for row in tx.following.rows(ids) if row.tracking is Tracking.ACTIVE and row.state != State.BLOCK
-        ]
-        return views.ending(len(running), views.last_of(context.durations(), running, now=now))
+        unended = tx.batches.unfrozen(ids, now=now)
+        return views.ending(len(unended), views.last_of(context.durations(), unended, now=now))
 
     return answer(await context.store.read_async(read))
 
@@ -120,29 +121,36 @@ def _named(tx: Transaction, jobs: Iterable[str]) -> list[int]:
     return found
 
 
-def shown_batches(
+def batch_outlooks(
     tx: Transaction,
     context: WebContext,
-    rows: Iterable[BatchRow],
+    rows: Sequence[BatchRow],
     now: datetime,
     *,
-    most: int = MOST_ESTIMATED,
+    most: int,
     beyond: str = _TOO_MANY_LISTED,
     begun: bool = False,
-) -> list[views.Batch]:
-    """The views of these batches, with estimates for the first of them, up to `most` tracked jobs in all; with
-    `begun` only if all of them are in production, since otherwise there is no expected end."""
-    found, left = [], most
+) -> list[views.BatchOutlook]:
+    """The outlooks of these batches, with estimates for the first of them, up to `most` tracked jobs in all. With
+    `begun` no more than the expected end is wanted, which a batch has only once all its jobs are in production."""
+    left = most
+    found: dict[Batch, views.BatchOutlook] = {}
+    estimated: list[Batch] = []
     for row in rows:
         tracked = row.jobs - row.ended
-        expected = views.BatchOutlook(at=now, reason=beyond if tracked > left else None)
-        if 0 < tracked <= left:
-            unended = tx.batches.unended(row.project, row.batch)
-            if not begun or all(each.state_text == State.PROCESSING for each in unended):
-                left -= tracked
-                expected = views.last_of(context.durations(), unended, now=now)
-        found.append(views.batch(row, expected))
-    return found
+        if begun and row.unbegun:
+            found[row.project, row.batch] = views.not_begun(row.unbegun, now=now)
+        elif tracked > left:
+            found[row.project, row.batch] = views.BatchOutlook(
+                at=now, reason=beyond, no_end=views.NoEnd.TOO_MANY, number=tracked
+            )
+        elif tracked:
+            left -= tracked
+            estimated.append((row.project, row.batch))
+    for of, unended in tx.batches.unended(estimated, now=now).items():
+        found[of] = views.last_of(context.durations(), unended, now=now)
+    ended = views.BatchOutlook(at=now)
+    return [found.get((row.project, row.batch), ended) for row in rows]
 
 
 HANDLERS = (list_batches, get_batch, get_ending)

@@ -95,7 +95,7 @@ async def release_channel(context: WebContext, channel: ChannelName, *, by: Acto
 def known_channel(context: WebContext, name: str) -> ChannelName:
     """The channel of the config. Raises HttpError 404."""
     if name not in context.channels:
-        raise HttpError(404, "the config has no such channel")
+        raise HttpError(404, "the config has no such channel", key="no_channel")
     return ChannelName(name)
 
 

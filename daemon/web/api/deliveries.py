@@ -1,7 +1,6 @@
 """Deliveries: `/api/v1/deliveries`, the alerts with their attempts."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -12,8 +11,7 @@ from daemon import views
 from daemon.commands import cancel, cancelable, resend, resendable, retry
 from daemon.domain.actions import Actor
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.text import stamp
-from daemon.store import DeliveryFilter, DeliveryRow, DeliverySort, DeliveryStatus, Page, Transaction
+from daemon.store import DeliveryFilter, DeliveryRow, DeliverySort, DeliveryStatus, JobName, Page, Transaction
 from daemon.web.access import Context, who
 from daemon.web.api.lists import USUAL, Cursor, Limit, Since, page_answer, read_cursor, read_since, word
 from daemon.web.api.shapes import answer, answers, listing, shape
@@ -173,14 +171,19 @@ def shown_deliveries(
     context: WebContext,
     rows: Sequence[DeliveryRow],
     *,
-    moment: Callable[[datetime], str | None] = stamp,
+    telling: views.Telling | None = None,
+    names: Mapping[int, JobName] | None = None,
 ) -> list[views.Delivery]:
-    """The views of these rows, each with its attempts; `moment` writes the times in their reasons."""
+    """The views of these rows, each with its attempts; `telling` is how their reader is told why they wait, by
+    default a program. `names` are those of the jobs, if they were read before."""
     now = context.clock.now()
     at = views.Situation(
-        standing=tx.queue.standing(rows, now=now), now=now, moment=moment, channels=context.channels
+        standing=tx.queue.standing(rows, now=now),
+        now=now,
+        telling=telling or views.Telling(),
+        channels=context.channels,
     )
-    jobs = tx.jobs.names(row.job for row in rows if row.job is not None)
+    jobs = tx.jobs.names(row.job for row in rows if row.job is not None) if names is None else names
     tries = tx.deliveries.attempts_of([row.id for row in rows])
     ids = {row.id: jobs[row.job].job_id for row in rows if row.job is not None and row.job in jobs}
     return [views.delivery(row, tries.get(row.id, []), ids.get(row.id), why=views.why(row, at)) for row in rows]

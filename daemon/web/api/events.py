@@ -4,7 +4,7 @@ from typing import Annotated
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from daemon.domain.sessions import WebSession
@@ -16,6 +16,7 @@ from daemon.web.live import HEADERS, TooManyStreams
 
 _TYPE = "text/event-stream"
 _LATER = {"Retry-After": "5"}
+_MOST_ID = 2**53
 
 
 @get(
@@ -36,6 +37,12 @@ async def stream_events(
         str | None,
         HeaderParameter(name="Last-Event-ID", description="The id of the last event got, to resume after it."),
     ] = None,
+    after: Annotated[
+        int | None,
+        QueryParameter(
+            ge=0, le=_MOST_ID, description="The id of a change, to begin after it; Last-Event-ID goes before it."
+        ),
+    ] = None,
 ) -> Response[object] | Stream:
     """Stream what changes: jobs, deliveries, channels, projects, mutes, and how much needs a person."""
     if request.scope["state"].get(HEAD, False):
@@ -47,8 +54,9 @@ async def stream_events(
         end = user.ends_at if isinstance(user, WebSession) else user.expires_at
         if end is not None:
             expires_in = (end - context.clock.now()).total_seconds()
+    last = last_event_id or (None if after is None else str(after))
     try:
-        stream = await context.live.open(key, last_event_id, expires_in=expires_in)
+        stream = await context.live.open(key, last, expires_in=expires_in)
     except TooManyStreams as error:
         raise HttpError(429 if error.own else 503, str(error), headers=_LATER) from None
     request.scope["state"][STREAM] = True

@@ -1,6 +1,5 @@
 """Jobs: `/api/v1/jobs`. Tracking is idempotent, so a tool may safely repeat it."""
 
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
@@ -10,12 +9,12 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response, delete, get, patch, post
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from msgspec.structs import asdict
 
 from daemon import views
 from daemon.commands import JobChange, Stopped, WrongRequest, change_job, read_change, track, untrack
 from daemon.domain.actions import Action
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
-from daemon.domain.text import stamp
 from daemon.store import JobFilter, JobRow, JobSort, Transaction
 from daemon.web.access import Context, who
 from daemon.web.api.lists import (
@@ -241,11 +240,18 @@ def _unchanged(row: JobRow, if_match: str | None) -> JobRow:
     return row
 
 
-def story_of(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
-    """The job, and everything that happened to it."""
+def story_of(
+    tx: Transaction,
+    context: WebContext,
+    row: JobRow,
+    now: datetime,
+    *,
+    telling: views.Telling | None = None,
+) -> tuple[JobRow, views.JobLog]:
+    """The job, and everything that happened to it; `telling` as for `shown_deliveries`."""
     deliveries = sorted(tx.deliveries.list(job=row.id), key=lambda each: each.id)
     standing = tx.queue.standing(deliveries, now=now)
-    at = views.Situation(standing=standing, now=now, moment=stamp, channels=context.channels)
+    at = views.Situation(standing=standing, now=now, telling=telling or views.Telling(), channels=context.channels)
     tries = tx.deliveries.attempts_of([each.id for each in deliveries])
     told = views.story(
         row.job_id,

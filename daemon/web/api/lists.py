@@ -1,18 +1,16 @@
 """Pages of lists: their cursors and limits, and the query parameters that several lists have."""
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
 from litestar.params import QueryParameter
 
-from daemon.domain.text import clean, stamp
+from daemon.domain.text import clean, closest, stamp
 from daemon.store import Page, Place
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 
@@ -51,7 +49,7 @@ def read_cursor(cursor: str | None, given: Mapping[str, object]) -> Place | None
         return None
     try:
         found = msgspec.json.decode(base64.urlsafe_b64decode(cursor.encode()), type=_Cursor)
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+    except (ValueError, RecursionError, msgspec.MsgspecError):
         found = None
     if found is None or found.of != _mark(given) or max(abs(found.id), abs(found.at or 0), found.run) > _MOST_ID:
         raise wrong("cursor", "it is not the `next` of this list; begin again without it")
@@ -102,8 +100,8 @@ async def require_known_parameters(request: ApiRequest) -> None:
         ]
         for name in request.query_params:
             if name not in known:
-                near = get_close_matches(name[:64], known, n=1)
-                remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+                near = closest(name[:64], known)
+                remedy = f"did you mean {near}?" if near else f"there are {', '.join(known) or 'none'}"
                 raise wrong(clean(name[:64]), f"there is no such parameter; {remedy}")
 
 

@@ -1,6 +1,6 @@
 """What concerns several resources: what needs a person (`/api/v1/needs`), and who did what (`/api/v1/actions`)."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
@@ -9,7 +9,8 @@ from litestar.params import QueryParameter
 
 from daemon import views
 from daemon.domain.jobs import ProjectName
-from daemon.store import Transaction, WatchRow
+from daemon.domain.production import Unended
+from daemon.store import Transaction
 from daemon.views.needs import DYING_WITHIN, FAILED_WITHIN, Around
 from daemon.web.access import Context
 from daemon.web.api.lists import USUAL, Cursor, Limit, Since, page_answer, read_cursor, read_since, word
@@ -31,7 +32,7 @@ class NeedsFound(NamedTuple):
     long."""
 
     needs: views.Needs
-    running: Sequence[WatchRow]
+    running: Mapping[int, Unended]
     overdue: Set[int]
 
 
@@ -50,7 +51,7 @@ def needs_found(
     found = tx.needs.read(now=now, since=around.since, channels=[*context.channels], links_within=dying)
     late = views.overdue(found.running, context.durations(), now)
     needs = views.needed(found, tx.needs.late(late), around, limit=limit)
-    return NeedsFound(needs, found.running, {row.id for row, _ in late})
+    return NeedsFound(needs, found.running, late.keys())
 
 
 @get("/api/v1/needs", responses=answers(shape(views.Needs), "What needs a person."))

@@ -100,7 +100,7 @@ async def resume_one(context: WebContext, name: str, *, by: Actor) -> PauseRow |
 def _known(context: WebContext, name: str) -> ProjectName:
     """The project of the config. Raises HttpError 404."""
     if name not in context.projects:
-        raise HttpError(404, "the config has no such project")
+        raise HttpError(404, "the config has no such project", key="no_project")
     return ProjectName(name)
 
 

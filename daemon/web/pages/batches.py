@@ -1,11 +1,11 @@
 """The batches, `/batches`; one with its wall of covers, `/batches/{project}/{name}`, and what people do there."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.commands import MuteWish, end_mutes, mute
@@ -14,9 +14,9 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.mutes import MuteScope
 from daemon.domain.shares import BatchShare
 from daemon.errors import UsageFault
-from daemon.store import BatchRow, JobRow, JobSort, MuteRow, Page, Transaction
+from daemon.store import BatchRow, JobRow, JobSort, MuteRow, Page, Place, Transaction
 from daemon.web.access import Context, form_of, who
-from daemon.web.api.batches import MOST_ESTIMATED, batch_named, shown_batches
+from daemon.web.api.batches import MOST_ESTIMATED, batch_named, batch_outlooks
 from daemon.web.api.lists import Cursor, cursor_after, read_cursor
 from daemon.web.api.shares import shared
 from daemon.web.bodies import ApiRequest, HttpError
@@ -25,7 +25,7 @@ from daemon.web.pages.filters import address
 from daemon.web.pages.job import HOURS, mute_lasts
 from daemon.web.pages.jobs import Item, items_of
 from daemon.web.pages.login import go
-from daemon.web.pages.rendering import page
+from daemon.web.pages.rendering import page, read_live
 from daemon.web.pages.wording import batch_path
 
 BATCH = "/batches/{project:str}/{name:str}"
@@ -39,11 +39,13 @@ Text = Annotated[str | None, QueryParameter(max_length=200)]
 Done = Annotated[str, QueryParameter(max_length=20)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedBatch:
-    """A batch on a page: its view, since when it has jobs, and its address."""
+class ListedBatch(Struct, frozen=True, kw_only=True):
+    """A batch on a page: its view, why it has no expected end and for how many jobs, since when it has jobs, and
+    its address."""
 
     batch: views.Batch
+    no_end: views.NoEnd | None
+    number: int
     since: datetime | None
     path: str
 
@@ -61,12 +63,13 @@ async def get_batches(
         found = tx.batches.page(project=only, after=after, limit=ROWS)
         return found, listed(tx, context, found.rows, now)
 
-    found, batches = await context.store.read_async(read)
+    changes, (found, batches) = await read_live(context, read)
     onward = cursor_after(found, given)
     return page(
         request,
         context,
         "batches.html",
+        after=changes,
         batches=batches,
         project=only,
         projects=context.projects,
@@ -78,16 +81,20 @@ async def get_batches(
 def listed(tx: Transaction, context: WebContext, rows: list[BatchRow], now: datetime) -> list[ListedBatch]:
     """These batches as the pages show them."""
     began = tx.batches.began(rows)
+    outlooks = batch_outlooks(tx, context, rows, now, most=MOST_ESTIMATED, beyond=_TOO_MANY, begun=True)
     return [
         ListedBatch(
-            batch=shown, since=began.get((row.project, row.batch)), path=batch_path(row.project, row.batch)
+            batch=views.batch(row, expected),
+            no_end=expected.no_end,
+            number=expected.number,
+            since=began.get((row.project, row.batch)),
+            path=batch_path(row.project, row.batch),
         )
-        for row, shown in zip(rows, shown_batches(tx, context, rows, now, beyond=_TOO_MANY), strict=True)
+        for row, expected in zip(rows, outlooks, strict=True)
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRows:
+class BatchRows(Struct, frozen=True, kw_only=True):
     """What is read for a batch's page. `jobs` are those of this page of the wall."""
 
     listed: ListedBatch
@@ -112,23 +119,13 @@ async def get_batch(
     given = {"project": owner, "batch": batch, "of": "wall"}
     after = read_cursor(cursor, given)
 
-    def read(tx: Transaction) -> BatchRows:
-        row = known_batch(tx, owner, batch)
-        jobs = tx.jobs.page(limit=WALL, after=after, sort=JobSort.OLDEST, project=owner, batch=batch)
-        return BatchRows(
-            listed=listed(tx, context, [row], now)[0],
-            jobs=jobs,
-            items=items_of(tx, context, jobs.rows, now),
-            mutes=tx.mutes.of_batch(owner, batch),
-            shares=list(tx.shares.open(owner, batch, now=now)),
-        )
-
-    found = await context.store.read_async(read)
+    changes, found = await read_live(context, lambda tx: _read(tx, context, owner, batch, after=after, now=now))
     path, onward = found.listed.path, cursor_after(found.jobs, given)
     return page(
         request,
         context,
         "batch.html",
+        after=changes,
         it=found.listed,
         batch=found.listed.batch,
         items=found.items,
@@ -144,11 +141,25 @@ async def get_batch(
     )
 
 
+def _read(
+    tx: Transaction, context: WebContext, project: ProjectName, batch: str, *, after: Place | None, now: datetime
+) -> BatchRows:
+    row = known_batch(tx, project, batch)
+    jobs = tx.jobs.page(limit=WALL, after=after, sort=JobSort.OLDEST, project=project, batch=batch)
+    return BatchRows(
+        listed=listed(tx, context, [row], now)[0],
+        jobs=jobs,
+        items=items_of(tx, context, jobs.rows, now),
+        mutes=tx.mutes.of_batch(project, batch),
+        shares=list(tx.shares.open(project, batch, now=now)),
+    )
+
+
 def known_batch(tx: Transaction, project: ProjectName, batch: str) -> BatchRow:
     """A batch. Raises HttpError 404."""
     row = tx.batches.get(project, batch)
     if row is None:
-        raise HttpError(404, "no job of the project belongs to such a batch")
+        raise HttpError(404, "no job of the project belongs to such a batch", key="no_batch")
     return row
 
 
@@ -192,7 +203,7 @@ async def share_it(
     """Share a batch, and show the address this once."""
     days, batch = form_of(request).get("days", ""), batch_named(name)
     if days not in map(str, DAYS):
-        raise UsageFault("nothing was shared: choose for how long")
+        raise UsageFault("nothing was shared: choose for how long", key="share")
     made, url = await shared(request, context, project, name, lasts=timedelta(days=int(days)))
     path = batch_path(project, batch)
     return page(request, context, "shared.html", here=path, path=path, share=made.share, url=url)
@@ -209,7 +220,7 @@ async def unshare_it(
     def work(tx: Transaction) -> None:
         wanted = [each.id for each in tx.shares.open(owner, batch, now=at) if str(each.id) == given]
         if not wanted:
-            raise HttpError(404, "nothing was changed: the batch has no such share that is open")
+            raise HttpError(404, "nothing was changed: the batch has no such share that is open", key="no_share")
         revoke_share(tx, wanted[0], who=by, at=at)
 
     await context.store.write(work)

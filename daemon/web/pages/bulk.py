@@ -2,10 +2,10 @@
 its form, which changes nothing if their number is another one by then."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from litestar import Response, get, post
+from msgspec import Struct, field
 
 from daemon.commands import MuteWish, mute, note_asked, retry, untrack
 from daemon.domain.actions import Action, Actor
@@ -32,8 +32,7 @@ _AT_ONCE, _PAGES = 500, 10
 _MOST_DIGITS = 18
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BulkWish:
+class BulkWish(Struct, frozen=True, kw_only=True):
     """What is to be done, and to which jobs: those of these row ids, or None: all that fit the filters."""
 
     what: Action
@@ -42,8 +41,7 @@ class BulkWish:
     view: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Affected:
+class Affected(Struct, frozen=True, kw_only=True):
     """The jobs that a wish is about, and the alerts (row ids) that it would send."""
 
     jobs: list[JobRow]
@@ -134,9 +132,14 @@ def _all(tx: Transaction, fit: JobFilter, search: str | None, most: int) -> list
         if after is None or len(found) > most:
             break
     if len(found) > most:
-        raise UsageFault(f"nothing was changed: more than {most} jobs fit these filters; narrow them")
+        raise UsageFault(
+            f"nothing was changed: more than {most} jobs fit these filters; narrow them", key="too_many"
+        )
     if after is not None:
-        raise UsageFault("nothing was changed: too many jobs would have to be looked through; narrow the filters")
+        raise UsageFault(
+            "nothing was changed: too many jobs would have to be looked through; narrow the filters",
+            key="too_many",
+        )
     return found
 
 
@@ -151,7 +154,7 @@ def _mute(
 def _wish(given: Mapping[str, str], jobs: Sequence[str]) -> BulkWish:
     """What an address or a form asks for. Raises UsageFault and HttpError."""
     if given.get("what", "") not in list(BULK):
-        raise UsageFault(f"nothing was changed: choose what to do, one of {', '.join(BULK)}")
+        raise UsageFault(f"nothing was changed: choose what to do, one of {', '.join(BULK)}", key="bulk")
     of_all = given.get("of") == "all"
     ids = [int(each) for each in jobs if each.isdecimal() and len(each) <= _MOST_DIGITS]
     return BulkWish(
@@ -170,6 +173,7 @@ def _confirm(
     request: ApiRequest, context: WebContext, wish: BulkWish, found: Affected, *, expected: str | None = None
 ) -> Response[bytes]:
     """The page to confirm; `expected` is the number of a page that is out of date."""
+    back = wish.filters.url(view=wish.view)
     return page(
         request,
         context,
@@ -181,7 +185,8 @@ def _confirm(
         expected=expected,
         hours=HOURS,
         given=wish.filters.given(),
-        back=wish.filters.url(view=wish.view),
+        back=back,
+        here=None if expected is None else back,
     )
 
 

@@ -1,12 +1,12 @@
 """The channels, `/channels`: whether each accepts alerts, what it holds, a test message, and the release."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote, urlencode
 
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.tokens import ApiScope
@@ -16,14 +16,13 @@ from daemon.web.api.channels import channel_view, known_channel, release_channel
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.login import go, own_session
-from daemon.web.pages.rendering import page
+from daemon.web.pages.rendering import page, read_live
 from daemon.web.pages.wording import deliveries_path
 
 Released = Annotated[str, QueryParameter(max_length=200)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelItem:
+class ChannelItem(Struct, frozen=True, kw_only=True):
     """A channel on the page: its view, its address, since when and why its service refuses it (None: it does not),
     when the next alert is tried, and when the service last accepted one."""
 
@@ -37,11 +36,12 @@ class ChannelItem:
 @get("/channels")
 async def get_channels(request: ApiRequest, context: Context, released: Released = "") -> Response[bytes]:
     """List the channels of the config."""
-    items = await context.store.read_async(lambda tx: items_of(tx, context))
+    changes, items = await read_live(context, lambda tx: items_of(tx, context))
     return page(
         request,
         context,
         "channels.html",
+        after=changes,
         items=items,
         may_test=own_session(request).scope.includes(ApiScope.ADMIN),
         released=released if released in context.channels else None,

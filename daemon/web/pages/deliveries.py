@@ -1,15 +1,14 @@
 """The list of alerts with their attempts, `/deliveries`, and what people do to one, or to all that fit its
 filters. These are those of the API, and one job."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import PathParameter, QueryParameter, SkipValidation
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.events import Event
@@ -23,8 +22,8 @@ from daemon.web.api.lists import Cursor, cursor_after, read_cursor, read_since, 
 from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
 from daemon.web.pages.login import go, own_session
-from daemon.web.pages.rendering import page, wording_of
-from daemon.web.pages.wording import batch_path, deliveries_path, job_path, status_tone
+from daemon.web.pages.rendering import page, read_live, wording_of
+from daemon.web.pages.wording import Wording, batch_path, deliveries_path, job_path, status_tone
 
 ROWS = 50
 DONE = ("retried", "canceled", "resent", "retried_many", "unchanged")
@@ -62,8 +61,7 @@ CHOICE = {"choice": Provide(read_choice, sync_to_thread=False)}
 Chosen = NamedDependency[SkipValidation[Choice]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryItem:
+class DeliveryItem(Struct, frozen=True, kw_only=True):
     """A delivery on the page: its view, the job, batch or project that it is about with the address of its page,
     since when it is as it is, and what can be done to it."""
 
@@ -87,7 +85,7 @@ async def get_deliveries(
 ) -> Response[bytes]:
     """List alerts, latest first."""
     marked = {**choice, "of": "page of deliveries"}
-    after, moment = read_cursor(cursor, marked), wording_of(request, context).second
+    after, w = read_cursor(cursor, marked), wording_of(request, context)
     may_retry = own_session(request).scope.includes(ApiScope.WRITE) and "q" not in choice
 
     def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[DeliveryItem], int | None]:
@@ -95,15 +93,16 @@ async def get_deliveries(
         found = tx.deliveries.page(
             limit=ROWS, after=after, sort=DeliverySort.NEWEST, search=choice.get("q"), **fit
         )
-        return found, items_of(tx, context, found.rows, moment), _again(tx, choice, fit) if may_retry else 0
+        return found, items_of(tx, context, found.rows, w), _again(tx, choice, fit) if may_retry else 0
 
-    found, items, again = await context.store.read_async(read)
+    changes, (found, items, again) = await read_live(context, read)
     onward = cursor_after(found, marked)
     own = {**choice, "cursor": cursor} if cursor else choice
     return page(
         request,
         context,
         "deliveries.html",
+        after=changes,
         items=items,
         given={name: choice.get(name) for name in FILTERS},
         filtered=bool(choice),
@@ -117,7 +116,7 @@ async def get_deliveries(
         first=None if cursor is None else deliveries_path(**choice),
         channels=_with(context.channels, choice.get("channel")),
         projects=_with(context.projects, choice.get("project")),
-        searched=found.searched if onward is not None and not items else 0,
+        goes_on=onward is not None and not items,
         done=done if done in DONE else "",
         n=n,
     )
@@ -163,13 +162,12 @@ async def post_resend_one(request: ApiRequest, id: Number, context: Context) -> 
     return _back(request, "resent", await resend_one(context, id, by=who(request)))
 
 
-def items_of(
-    tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow], moment: Callable[[datetime], str]
-) -> list[DeliveryItem]:
-    """The items of these rows; `moment` writes the times in their reasons."""
+def items_of(tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow], w: Wording) -> list[DeliveryItem]:
+    """The items of these rows, for a reader."""
     names = tx.jobs.names(row.job for row in rows if row.job is not None)
     found = []
-    for row, each in zip(rows, shown_deliveries(tx, context, rows, moment=moment), strict=True):
+    shown = shown_deliveries(tx, context, rows, telling=w.telling(), names=names)
+    for row, each in zip(rows, shown, strict=True):
         about, path = _about(row, None if row.job is None else names.get(row.job))
         tone, acts = status_tone(each.status), _acts(each, context)
         found.append(DeliveryItem(delivery=each, about=about, path=path, at=_since(each), tone=tone, acts=acts))

@@ -1,8 +1,9 @@
 """Where things are on a time axis, in percent of its width. Pure; the templates draw."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from daemon import views
 
@@ -13,16 +14,14 @@ _LABEL = 12.0
 """Percent that the label of a tick takes, at its right end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(Struct, frozen=True, kw_only=True):
     """A mark on an axis."""
 
     x: float
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class Axis(Struct, frozen=True, kw_only=True):
     """A time axis from `start` to `end`."""
 
     start: datetime
@@ -43,8 +42,7 @@ class Axis:
         return [each for each in placed if each.x <= 100 - _LABEL]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(Struct, frozen=True, kw_only=True):
     """A running job: its range from `low` to `high`, and its median, in percent."""
 
     job: views.Job
@@ -71,8 +69,7 @@ def bars(jobs: Sequence[views.Job], *, now: datetime) -> tuple[Axis, list[Bar]] 
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(Struct, frozen=True, kw_only=True):
     """Something that happened to a job. `row` is service (by its own times), wrapd (when it saw it) or chat (when
     a message was sent)."""
 

@@ -57,5 +57,5 @@ def _shown(value: object) -> object:
 
 def _coded(text: str) -> Markup:
     """A text with what is between backticks as code."""
-    parts = [escape(part) for part in text.split("`")]
+    parts = [escape(clean(part)) for part in text.split("`")]
     return Markup().join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))

@@ -2,9 +2,11 @@
 handed to the store and to the API. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, tzinfo
 from urllib.parse import urlencode
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State
@@ -30,8 +32,7 @@ _MOST = 200
 _API_LIMIT = "200"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilters:
+class JobFilters(Struct, frozen=True, kw_only=True):
     """What is asked for; None matches anything. `since` is one of PERIODS or a date in the reader's zone."""
 
     show: str | None = None

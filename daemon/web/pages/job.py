@@ -1,12 +1,12 @@
 """A job's page, `/jobs/{project}/{job_id}`, and what people do there."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.commands import MuteWish, end_mutes, mute, note_asked, read_note, retry, set_note
@@ -20,7 +20,7 @@ from daemon.web.bodies import ApiRequest, HttpError
 from daemon.web.context import WebContext
 from daemon.web.pages.drawing import timeline
 from daemon.web.pages.login import go
-from daemon.web.pages.rendering import page, pretty
+from daemon.web.pages.rendering import page, pretty, read_live, wording_of
 from daemon.web.pages.wording import batch_path, job_path, to_https, tone
 from daemon.web.settings import own_url
 
@@ -32,8 +32,7 @@ _Kept = tuple[str | None, AnswerRow | None]
 """Which cover there is, and the service's last answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VideoLinks:
+class VideoLinks(Struct, frozen=True, kw_only=True):
     """Where its video can be seen: links that a page may lead to and that have not expired."""
 
     watch: str | None
@@ -46,23 +45,24 @@ async def get_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context, done: Done = ""
 ) -> Response[bytes]:
     """Show a job."""
-    now = context.clock.now()
+    now, w = context.clock.now(), wording_of(request, context)
 
     def read(tx: Transaction) -> tuple[JobRow, views.JobLog, VideoLinks, list[MuteRow], _Kept]:
         row = known_job(tx, project, job_id)
-        _, log = story_of(tx, context, row, now)
+        _, log = story_of(tx, context, row, now, telling=w.telling())
         mutes = list(tx.mutes.of_job(row.id))
         full = tx.pictures.get(row.id)
         small = bool(tx.pictures.small([row.id]))
         cover = "full" if full is not None and full.data is not None else "small" if small else None
         return row, log, _links(tx, context, row), mutes, (cover, tx.history.answer(row.id))
 
-    row, log, links, mutes, (cover, said) = await context.store.read_async(read)
+    changes, (row, log, links, mutes, (cover, said)) = await read_live(context, read)
     job = job_view(context, row, now)
     return page(
         request,
         context,
         "job.html",
+        after=changes,
         job=job,
         why=views.outlook(row, context.durations(), now=now).why,
         least=ETA_FROM,

@@ -1,13 +1,13 @@
 """The list of jobs, as a table and as a wall of covers: `/jobs`. Its filters are those of the API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from litestar import Response, get
 from litestar.params import QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.actions import Action
@@ -19,7 +19,7 @@ from daemon.web.api.sheets import JobsFormat
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.filters import CHIPS, PERIODS, JobFilters, read_filters
-from daemon.web.pages.rendering import page, wording_of
+from daemon.web.pages.rendering import page, read_live, wording_of
 from daemon.web.pages.wording import job_path, tone
 
 ROWS = 50
@@ -34,8 +34,7 @@ class JobsAs(StrEnum):
     WALL = "wall"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chip:
+class Chip(Struct, frozen=True, kw_only=True):
     """A choice of jobs with their number (None if they were not counted), `more` if there are more, and its
     address."""
 
@@ -47,8 +46,7 @@ class Chip:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """A job on a page: its row id and view, whether its small cover is kept, and its address."""
 
     id: int
@@ -93,12 +91,13 @@ async def get_jobs(
         found = tx.jobs.page(limit=ROWS, after=after, sort=filters.order, search=filters.q, **fit)
         return found, items_of(tx, context, found.rows, now), _chips(tx, base, filters.show, url)
 
-    found, items, chips = await context.store.read_async(read)
+    changes, (found, items, chips) = await read_live(context, read)
     onward = cursor_after(found, marked)
     return page(
         request,
         context,
         "jobs.html",
+        after=changes,
         items=items,
         chips=chips,
         everything=url(None),
@@ -111,7 +110,7 @@ async def get_jobs(
         periods=PERIODS,
         sorts=list(JobSort),
         narrowed=any((filters.batch, filters.tag, filters.kind, filters.since, filters.sort)),
-        searched=found.searched if onward is not None and filters.q and not items else 0,
+        goes_on=onward is not None and not items,
         links=[(name, filters.api(as_, now, zone)) for name, as_ in _LINKS],
         bulk=BULK,
         fitting=_fitting(filters, chips, None if onward or cursor else len(items)),

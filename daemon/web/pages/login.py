@@ -73,7 +73,7 @@ async def post_language(request: ApiRequest, context: Context) -> Response[bytes
     """Keep the reader's choice of a language."""
     form = await read_form(request)
     if form.get("to") not in LANGUAGES:
-        raise HttpError(422, "there is no such language")
+        raise HttpError(422, "there is no such language", key="language")
     secure = is_secure(request, context.settings) is True
     cookie = Cookie(LANGUAGE_COOKIE, value=form["to"], max_age=_YEAR, secure=secure, samesite="lax")
     return go(form.get("next", "/"), cookies=[cookie])
@@ -111,7 +111,9 @@ async def post_revoke(request: ApiRequest, context: Context) -> Response[bytes]:
     """Revoke the token by which the reader logged in, which ends the session too."""
     token, by, at = own_session(request).token, who(request), context.clock.now()
     if token is None:
-        raise UnknownName("nothing was changed: you did not log in by a token of `wrapd tokens create`")
+        raise UnknownName(
+            "nothing was changed: you did not log in by a token of `wrapd tokens create`", key="no_token"
+        )
     await context.store.write(lambda tx: revoke_token(tx, token, who=by, at=at))
     return go("/login", cookies=[session_cookie(request, context.settings, "")])
 
@@ -144,7 +146,8 @@ def show_error(request: ApiRequest, context: WebContext, error: HttpError) -> Re
     if error.status == 401:
         back = address(request) if request.method == "GET" else "/"
         return go(f"/login?next={quote(back, safe='')}" if back != "/" else "/login")
-    return page(request, context, "error.html", status=error.status, headers=error.headers, error=error)
+    here = None if request.method == "GET" else "/"  # a form's address can often not be opened
+    return page(request, context, "error.html", status=error.status, headers=error.headers, here=here, error=error)
 
 
 def _form(

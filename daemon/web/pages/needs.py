@@ -34,7 +34,7 @@ async def resume_paused(request: ApiRequest, context: Context) -> Response[bytes
     """Resume a paused project."""
     project, at, by = form_of(request).get("project", ""), context.clock.now(), who(request)
     if project not in context.projects:
-        raise UnknownName("nothing was changed: the config has no such project")
+        raise UnknownName("nothing was changed: the config has no such project", key="no_project")
     await context.store.write(lambda tx: resume(tx, ProjectName(project), at=at, who=by))
     return _done("resumed")
 
@@ -47,7 +47,7 @@ async def track_again(request: ApiRequest, context: Context) -> Response[bytes]:
     def work(tx: Transaction) -> None:
         row = known_job(tx, form.get("project", ""), form.get("job_id", ""))
         if row.project not in context.projects:
-            raise UnknownName("nothing was changed: the config no longer has the job's project")
+            raise UnknownName("nothing was changed: the config no longer has the job's project", key="no_project")
         track(tx, [JobEntry(project=row.project, job_id=row.job_id)], at=at, who=by, routing=context.routing)
 
     await context.store.write(work)
@@ -63,7 +63,7 @@ async def resend_links(request: ApiRequest, context: Context) -> Response[bytes]
         row = known_job(tx, form.get("project", ""), form.get("job_id", ""))
         sent = resendable(tx, SentFilter(job=row.id))
         if not sent:
-            raise UsageFault("nothing was sent: no message about the job has been sent yet")
+            raise UsageFault("nothing was sent: no message about the job has been sent yet", key="not_sent")
         resend(tx, sent, channels=context.channels, at=at, who=by)
 
     await context.store.write(work)
@@ -73,7 +73,7 @@ async def resend_links(request: ApiRequest, context: Context) -> Response[bytes]
 def _channel(request: ApiRequest, context: WebContext) -> ChannelName:
     name = form_of(request).get("channel", "")
     if name not in context.channels:
-        raise UnknownName("nothing was changed: the config has no such channel")
+        raise UnknownName("nothing was changed: the config has no such channel", key="no_channel")
     return ChannelName(name)
 
 

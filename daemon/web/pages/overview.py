@@ -1,20 +1,21 @@
 """The first page, `/`: what needs a person, what runs, what ended today, batches under way, and wrapd itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
 from litestar import Response, get
 from litestar.params import QueryParameter
+from msgspec import Struct
 
 from daemon import views
+from daemon.domain.durations import eta
 from daemon.domain.jobs import Tracking
 from daemon.domain.states import State
 from daemon.store import Total, Transaction
 from daemon.views.figures import first_day
 from daemon.web.access import Context
-from daemon.web.api.batches import shown_batches
+from daemon.web.api.batches import batch_outlooks
 from daemon.web.api.channels import channel_view
 from daemon.web.api.jobs import job_view
 from daemon.web.api.overview import NeedsFound, needs_found
@@ -22,7 +23,7 @@ from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages.drawing import bars
 from daemon.web.pages.needs import DONE
-from daemon.web.pages.rendering import page
+from daemon.web.pages.rendering import page, read_live
 from daemon.web.pages.wording import batch_path, job_path, need_path
 
 NEEDS = 20
@@ -37,8 +38,7 @@ _IN_BATCHES = 100
 """Jobs of batches from which their ends are estimated."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Today:
+class Today(Struct, frozen=True, kw_only=True):
     """What ended today (in UTC), over all projects, and how long production took, today and on the days before, in
     seconds."""
 
@@ -49,13 +49,13 @@ class Today:
     usual: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverviewRows:
-    """What the page shows; `count` is how many jobs are running."""
+class OverviewRows(Struct, frozen=True, kw_only=True):
+    """What the page shows; `count` is how many jobs are running, `known` whether any was ever tracked."""
 
     needs: views.Needs
     running: list[views.Job]
     count: int
+    known: bool
     today: Today
     batches: list[views.Batch]
     projects: list[views.Stats]
@@ -68,12 +68,13 @@ async def get_overview(
 ) -> Response[bytes]:
     """Show the overview; `done` says what was done there before."""
     now = context.clock.now()
-    around = await context.store.read_async(lambda tx: _read(tx, context, now))
+    changes, around = await read_live(context, lambda tx: _read(tx, context, now))
     drawn = bars(around.running, now=now)
     return page(
         request,
         context,
         "overview.html",
+        after=changes,
         needs=around.needs,
         around=around,
         axis=None if drawn is None else drawn[0],
@@ -89,15 +90,18 @@ async def get_overview(
 
 def _read(tx: Transaction, context: WebContext, now: datetime) -> OverviewRows:
     found = needs_found(tx, context, now=now, limit=NEEDS)
-    under_way = [row for row in tx.batches.page(limit=_LISTED).rows if row.jobs - row.ended > 0][:_BATCHES]
+    under_way = tx.batches.under_way(limit=_BATCHES, among=_LISTED)
+    tallies = tx.jobs.tallies()
     figures = tx.figures.read(context.projects, since=None)
+    expected = batch_outlooks(tx, context, under_way, now, most=_IN_BATCHES, begun=True)
     alerts = tx.deliveries.counts(context.channels.keys())
     return OverviewRows(
         needs=found.needs,
         running=_next_to_end(tx, context, found, now),
-        count=tx.jobs.tallies().of(Tracking.ACTIVE, State.PROCESSING),
+        count=tallies.of(Tracking.ACTIVE, State.PROCESSING),
+        known=bool(tallies.counts),
         today=_today(tx, context, now),
-        batches=shown_batches(tx, context, under_way, now, most=_IN_BATCHES, begun=True),
+        batches=list(map(views.batch, under_way, expected)),
         projects=[views.stats(each, running=True, now=now) for each in figures],
         channels=[channel_view(tx, context, name, alerts) for name in context.channels],
     )
@@ -106,11 +110,12 @@ def _read(tx: Transaction, context: WebContext, now: datetime) -> OverviewRows:
 def _next_to_end(tx: Transaction, context: WebContext, found: NeedsFound, now: datetime) -> list[views.Job]:
     """The jobs to show: the next to end, and some without an estimate. What takes too long needs a person, and is
     shown as such."""
-    rows = [row for row in found.running if row.id not in found.overdue]
-    rows.sort(key=lambda row: row.started_stamp or row.state_since_stamp or 0)
-    etas = [(row.id, views.outlook(row, context.durations(), now=now).eta) for row in rows[:_ESTIMATED]]
-    known = sorted((eta.median, id_) for id_, eta in etas if eta is not None)[:RUNNING]
-    shown = [id_ for _, id_ in known] + [id_ for id_, eta in etas if eta is None][:_UNKNOWN]
+    rows = [(row_id, job) for row_id, job in found.running.items() if row_id not in found.overdue]
+    rows.sort(key=lambda row: row[1].elapsed or 0.0, reverse=True)
+    durations = context.durations()
+    etas = [(row_id, eta(durations, job.key, job.length, job.elapsed or 0.0)) for row_id, job in rows[:_ESTIMATED]]
+    known = sorted((expected.median, row_id) for row_id, expected in etas if expected is not None)[:RUNNING]
+    shown = [row_id for _, row_id in known] + [row_id for row_id, expected in etas if expected is None][:_UNKNOWN]
     return [job_view(context, row, now, links=False) for row in tx.following.rows(shown)]
 
 

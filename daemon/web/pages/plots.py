@@ -6,8 +6,9 @@ are pixels from the top.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.durations import Eta
@@ -31,8 +32,7 @@ WITHIN = (1, 2, 5, 10, 30, 60, 300)
 """Seconds up to which delays are counted together; longer ones come last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlotBar:
+class PlotBar(Struct, frozen=True, kw_only=True):
     """A piece of a bar, with its mark."""
 
     tone: str
@@ -42,8 +42,7 @@ class PlotBar:
     height: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DateMark:
+class DateMark(Struct, frozen=True, kw_only=True):
     """A date below the days. `anchor` is which end of its text is at `x`."""
 
     x: float
@@ -51,8 +50,7 @@ class DateMark:
     anchor: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayBars:
+class DayBars(Struct, frozen=True, kw_only=True):
     """Ends by day and outcome as stacked bars. `top` is the number at the upper line, half of it at the middle
     one."""
 
@@ -61,16 +59,14 @@ class DayBars:
     marks: Sequence[DateMark]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dot:
+class Dot(Struct, frozen=True, kw_only=True):
     """A value of a day."""
 
     x: float
     y: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayLine:
+class DayLine(Struct, frozen=True, kw_only=True):
     """A share by day: its dots, and the pairs of neighbours among them, between which a line is drawn."""
 
     dots: Sequence[Dot]
@@ -78,8 +74,7 @@ class DayLine:
     marks: Sequence[DateMark]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Spread(Struct, frozen=True, kw_only=True):
     """Seconds that 1 of 10, half and 9 of 10 took less than, and where they are."""
 
     low: float
@@ -88,8 +83,7 @@ class Spread:
     x: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KindTimes:
+class KindTimes(Struct, frozen=True, kw_only=True):
     """The production times of a class of jobs: of its last `finished` ones, and what the law expects of the next
     one; None where too little is known."""
 
@@ -100,8 +94,7 @@ class KindTimes:
     law: Spread | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delay:
+class Delay(Struct, frozen=True, kw_only=True):
     """How many ends wrapd saw within `most` seconds but not within those of the row before (None: later than all),
     and their bar in percent of the longest."""
 
@@ -110,8 +103,7 @@ class Delay:
     width: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delays:
+class Delays(Struct, frozen=True, kw_only=True):
     """How long it took until wrapd saw `count` ends, their median and what 9 of 10 stayed under, in seconds."""
 
     rows: Sequence[Delay]

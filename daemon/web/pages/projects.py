@@ -1,12 +1,12 @@
 """The projects, `/projects`: how each is polled, against which budget, and its pause."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.events import Json
@@ -14,7 +14,7 @@ from daemon.web.access import Context, form_of, who
 from daemon.web.api.projects import pause_one, resume_one
 from daemon.web.bodies import ApiRequest
 from daemon.web.pages.login import go
-from daemon.web.pages.rendering import page
+from daemon.web.pages.rendering import page, read_live
 
 KINDS = ("feed", "urgent", "news", "detail", "discovery")
 """What requests are for, the most urgent first."""
@@ -22,8 +22,7 @@ DONE = ("project_paused", "project_resumed")
 Done = Annotated[str, QueryParameter(max_length=20)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectItem:
+class ProjectItem(Struct, frozen=True, kw_only=True):
     """A project on the page: its view, its address, and what has the right type of the last report, which another
     version may have written. `usage` is a share of the budget, `requests` are those of the last 10 seconds by
     kind."""
@@ -44,10 +43,10 @@ class ProjectItem:
 @get("/projects")
 async def get_projects(request: ApiRequest, context: Context, done: Done = "") -> Response[bytes]:
     """List the projects of the config."""
-    found = await context.store.read_async(lambda tx: tx.figures.read(context.projects, since=None))
+    changes, found = await read_live(context, lambda tx: tx.figures.read(context.projects, since=None))
     now = context.clock.now()
     items = [item_of(views.stats(each, running=True, now=now)) for each in found]
-    return page(request, context, "projects.html", items=items, done=done if done in DONE else "")
+    return page(request, context, "projects.html", after=changes, items=items, done=done if done in DONE else "")
 
 
 @post("/projects/{name:str}/pause", status_code=303)

@@ -6,9 +6,10 @@ import hashlib
 import json
 import mimetypes
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
@@ -18,16 +19,18 @@ from markupsafe import Markup, escape
 from daemon.domain.sessions import WebSession, form_token
 from daemon.domain.text import clean
 from daemon.domain.tokens import ApiScope
+from daemon.store import Transaction
 from daemon.web.access import FORM_TOKEN
 from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
-from daemon.web.link_pages import prefers_chinese
 from daemon.web.pages.chinese import CHINESE
 from daemon.web.pages.engine import render
 from daemon.web.pages.english import ENGLISH
-from daemon.web.pages.wording import Texts, Wording
+from daemon.web.pages.texts import Texts
+from daemon.web.pages.wording import Wording
 from daemon.web.sessions import session_secret
 
+T = TypeVar("T")
 LANGUAGE_COOKIE, ZONE_COOKIE = "wrapd_language", "wrapd_zone"
 LANGUAGES: Mapping[str, Texts] = {"en": ENGLISH, "zh-CN": CHINESE}
 HEADERS: Mapping[str, str] = {
@@ -100,6 +103,12 @@ def preferred(request: ApiRequest) -> str:
     return "zh-CN" if prefers_chinese(request.headers.get("accept-language", "")) else "en"
 
 
+async def read_live(context: WebContext, work: Callable[[Transaction], T]) -> tuple[int, T]:
+    """What a page shows that follows the live events, and after which change: it is read first, so that a change
+    which the page does not show comes with the events."""
+    return await context.store.read_async(lambda tx: (tx.changes.latest(), work(tx)))
+
+
 def page(
     request: ApiRequest,
     context: WebContext,
@@ -164,3 +173,29 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(unquote(name)[:64])
     except (KeyError, OSError, ValueError):
         return ZoneInfo("UTC")
+
+
+def prefers_chinese(accept_language: str) -> bool:
+    """Whether an Accept-Language header prefers Chinese over English.
+
+    >>> [prefers_chinese(each) for each in ("zh-CN,zh;q=0.9,en;q=0.8", "en, zh;q=0.5", "de", "")]
+    [True, False, False, False]
+    """
+    weights = {"zh": 0.0, "en": 0.0}
+    for item in accept_language[:1000].split(","):
+        tag, _, options = item.strip().partition(";")
+        language = tag.strip().lower().partition("-")[0]
+        if language in weights:
+            weights[language] = max(weights[language], _weight(options))
+    return weights["zh"] > weights["en"]
+
+
+def _weight(options: str) -> float:
+    name, _, value = options.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        weight = float(value)
+    except ValueError:
+        return 0.0
+    return weight if 0 <= weight <= 1 else 0.0

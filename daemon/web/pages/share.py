@@ -4,13 +4,13 @@ It needs no session, sets no cookie, and leads only to itself. Addresses in it a
 serve it under a path.
 """
 
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Annotated
 from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.params import FromPath, QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.shares import BatchShare, cover_number
@@ -25,13 +25,14 @@ from daemon.web.pages.rendering import HEADERS, LANGUAGES, page, preferred
 from daemon.web.pages.wording import Wording, tone
 
 _HEADERS = {"X-Robots-Tag": "noindex, nofollow"}
+_ROOT = ".."
+"""The way to the static files."""
 _MOST_NUMBER = 2**62
 Language = Annotated[str, QueryParameter(max_length=20)]
 After = Annotated[int | None, QueryParameter(ge=0, le=_MOST_NUMBER)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedVideo:
+class SharedVideo(Struct, frozen=True, kw_only=True):
     """All that a share tells of a job. `cover` is the number of its cover, None if none is kept."""
 
     name: str | None
@@ -40,8 +41,7 @@ class SharedVideo:
     cover: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedRows:
+class SharedRows(Struct, frozen=True, kw_only=True):
     """What is read for a share: the batch, None if it has no jobs any more, and some jobs of it with those of them
     that have a cover."""
 
@@ -79,6 +79,7 @@ async def get_share(
         "share.html",
         headers=_HEADERS,
         wording=w,
+        root=_ROOT,
         batch=found.batch,
         videos=[_video(w, row, token, found.covers) for row in found.jobs.rows],
         token=token,
@@ -133,7 +134,17 @@ def _closed(
     request: ApiRequest, context: WebContext, w: Wording, why: str, *, status: int = 404
 ) -> Response[bytes]:
     """The page that says why nothing is shown."""
-    return page(request, context, "share_closed.html", status=status, headers=_HEADERS, wording=w, why=why)
+    return page(
+        request,
+        context,
+        "closed.html",
+        status=status,
+        headers=_HEADERS,
+        wording=w,
+        root=_ROOT,
+        title=w.texts.share_closed,
+        why=why,
+    )
 
 
 def _wording(request: ApiRequest, context: WebContext, lang: str) -> Wording:

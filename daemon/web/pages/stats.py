@@ -2,13 +2,13 @@
 how soon wrapd saw the ends, and the success rate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.params import QueryParameter
+from msgspec import Struct
 
 from daemon import views
 from daemon.domain.durations import eta
@@ -29,8 +29,7 @@ LAST = 100
 _CLASSES = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatsChoice:
+class StatsChoice(Struct, frozen=True, kw_only=True):
     """A span of days or a project to choose (None: all projects), and its address."""
 
     name: str | int | None
@@ -38,8 +37,7 @@ class StatsChoice:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectDays:
+class ProjectDays(Struct, frozen=True, kw_only=True):
     """The days of a project together, and the address of its own statistics."""
 
     project: str

@@ -1,314 +1,20 @@
-"""What the pages say: the texts that a language must provide, and how times, lengths and names are written. Pure.
+"""How the pages write times, lengths, reasons and names for a reader, and what their links lead to. Pure."""
 
-The `{names}` of a text are the same in all languages; a test compares them.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from urllib.parse import quote, urlencode, urlsplit
 
 from msgspec import Struct
 
 from daemon import views
+from daemon.domain.reasons import reworded
 from daemon.domain.text import in_zone, offset
+from daemon.web.pages.texts import Texts
 
 _LONGEST = 3650 * 86400.0
 """Seconds from which a length is not told exactly: numbers from outside can be anything."""
 
 
-class Texts(Struct, frozen=True, kw_only=True):
-    """All texts of one language."""
-
-    date: str  # {day} {month} {time}
-    dated: str  # {year} {day} {month} {time}
-    months: tuple[str, ...]
-    units: tuple[str, str, str, str]  # day, hour, minute, second
-    moment: str  # a length below a second
-    ages: str  # a length that cannot be real
-
-    skip: str
-    sections: str
-    overview: str
-    jobs: str
-    account: str
-    as_of: str  # {time}
-    zone: str  # {zone}
-    live: str
-    reconnecting: str
-    paused: str
-    pause: str
-    go_on: str
-    changes: str  # {n}
-
-    login: str
-    login_token: str
-    login_hint: str
-    login_refused: str
-    login_once_hint: str
-    login_over: str
-    login_unsafe: str
-    logout: str
-    trouble: str
-    back: str
-
-    may: str  # {scope}
-    scopes: Mapping[str, str]
-    sessions: str
-    session: str
-    begun: str
-    last_seen: str
-    ends: str
-    this_session: str
-    end_session: str
-    token: str
-    token_hint: str
-    revoke_token: str
-    no_token: str
-    never: str
-
-    states: Mapping[str, str]
-    trackings: Mapping[str, str]
-    kinds: Mapping[str, str]
-    new: str
-
-    title_needs: str  # {n}
-    needs: str
-    needs_none: str
-    needs_more: str  # {n}
-    since: str  # {time}
-    until: str  # {time}
-    by_command: str
-    look: str
-    ask: str
-    seen: str
-    running: str
-    running_none: str
-    all_of_them: str  # {n}
-    range: str  # {median} {high}
-    range_short: str  # {median} {high}
-    no_range: str
-    today: str
-    today_hint: str
-    finished: str
-    failed: str
-    canceled: str
-    production: str
-    usual: str  # {length}
-    batches: str
-    batches_none: str
-    batch_of: str  # {ended} {jobs}
-    all_batches: str
-    batch_band: str  # {band}
-    batch_jobs: str
-    ways: Mapping[str, str]  # how jobs of a batch ended that did not succeed; {n}
-    none_batches: str
-    none_fit_batches: str
-    next_batches: str
-    first_batches: str
-    rest_of_wall: str
-    first_of_wall: str
-    share: str
-    share_hint: str
-    share_make: str
-    share_until: str  # {time} {who}
-    share_end: str
-    shared: str
-    shared_once: str
-    share_days: Mapping[int, str]
-    share_ends: str  # {time}
-    share_closed: str
-    share_gone: str
-    share_over: str
-    share_away: str
-    reload: str
-    unnamed: str
-    itself: str
-    project: str
-    state: str
-    tracked: str
-    late: str
-    budget: str
-    feed: str
-    channel: str
-    sent: str
-    waiting: str
-    held: str
-    dead: str
-    filters: str
-    all_jobs: str
-    search: str
-    search_hint: str
-    any_project: str
-    batch: str
-    tag: str
-    apply: str
-    clear: str
-    as_table: str
-    as_wall: str
-    job: str
-    cover: str
-    ends_at: str
-    length: str
-    none_fit: str
-    none_yet: str
-    searched: str  # {n}
-    next_page: str
-    first_page: str
-    no_cover: str
-    watch: str
-    download: str
-    copy: str
-    copied: str
-    link: str
-    note: str
-    note_hint: str
-    keep: str
-    mute: str
-    mute_for: str
-    mute_why: str
-    unmute: str
-    muted_until: str  # {time} {why} {who}
-    timeline: str
-    timeline_hint: str  # {first} {last}
-    of_service: str
-    of_wrapd: str
-    of_chat: str
-    created: str
-    started: str
-    ended: str
-    alerts: str
-    alerts_none: str
-    attempts: str
-    retry: str
-    polling: str
-    never_polled: str
-    polls: str  # {n} {time}
-    next_poll: str  # {time}
-    details: str
-    id: str
-    kind: str
-    tags: str
-    reported: str
-    acts: str
-    done: Mapping[str, str]
-    more_filters: str
-    any_kind: str
-    changed_since: str
-    any_time: str
-    or_day: str
-    sort: str
-    sorts: Mapping[str, str]
-    periods: Mapping[str, str]
-    choose: str
-    with_jobs: str
-    the_chosen: str
-    all_fit: str
-    all_that_fit: str  # {n}
-    bulk: Mapping[str, str]
-    bulk_count: Mapping[str, str]  # {n}
-    bulk_none: Mapping[str, str]
-    bulk_done: Mapping[str, str]  # {n}
-    bulk_changed: str  # {before} {now}
-    cancel: str
-    to_jobs: str
-    last_answer: str
-    need_acts: Mapping[str, str]
-    chips: Mapping[str, str]
-    statuses: Mapping[str, str]
-    project_states: Mapping[str, str]
-    feeds: Mapping[str, str]
-    events: Mapping[str, str]
-    hours: Mapping[int, str]
-    day: str  # {day} {month}
-    stats: str
-    stats_span: str
-    stats_days: str  # {n}
-    stats_none: str  # {n}
-    stats_total: str
-    stats_mean: str
-    stats_ends: str
-    stats_ends_hint: str
-    stats_ends_desc: str  # {n} {first} {last} {most}
-    stats_rate: str
-    stats_rate_hint: str
-    stats_rate_desc: str  # {rate}
-    stats_kinds: str
-    stats_kinds_hint: str  # {n}
-    stats_half: str
-    stats_most: str
-    stats_law_half: str
-    stats_law_most: str
-    stats_seen: str
-    stats_seen_hint: str  # {n} {median} {high}
-    stats_within: str
-    stats_projects: str
-    stats_day: str
-    stats_numbers: str
-    errors: Mapping[str, str]  # by key or status, in place of the text of an `HttpError`, which is English
-    no_etas: Mapping[str, str]  # why a job has no estimate
-    need_reason: str  # {reason}
-    need_texts: Mapping[str, str]  # by kind, in place of the sentence of `views.Need`, which is English
-    reasons: Mapping[str, str]  # why a job is asked about at that time
-
-    deliveries: str
-    channels: str
-    projects: str
-    alert: str
-    next_try: str
-    change: str
-    again_of: str  # {n}
-    now: str
-    any_channel: str
-    id_of_job: str
-    deliveries_search: str
-    deliveries_none: str
-    deliveries_none_fit: str
-    deliveries_searched: str  # {n}
-    older_deliveries: str
-    latest_deliveries: str
-    with_others: str  # {n}
-    repeated: str
-    acts_on: Mapping[str, str]
-    retry_fitting: str  # {n}
-    retry_those: str
-    retry_title: str  # {n}
-    retry_what: str
-    retry_other: str  # {n} {expected}
-    retry_many: str  # {n}
-    retry_none: str
-    retry_go: str  # {n}
-    to_list: str
-    retried_many: str  # {n}
-    accepts: str
-    refuses: str
-    last_sent: str
-    test: str
-    release: str
-    released: str  # {channel}
-    channels_none: str
-    test_of: str  # {channel}
-    test_sent: str  # {length}
-    test_held: str  # {n}
-    test_refused: str
-    to_channels: str
-    requests: str
-    requests_of: Mapping[str, str]
-    requests_hint: str
-    at_most: str  # {rate}
-    used: str  # {percent}
-    credentials: str
-    credentials_good: str
-    credentials_refused: str
-    credentials_unknown: str
-    paused_by: str  # {time} {who}
-    pause_project: str
-    resume_project: str
-    projects_none: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
+class Wording(Struct, frozen=True, kw_only=True):
     """Words one page for one reader, in their `zone`, as of `now`."""
 
     texts: Texts
@@ -334,6 +40,21 @@ class Wording:
         return form.format(
             day=local.day, month=self.texts.months[local.month - 1], year=local.year, time=f"{local:%H:%M}"
         )
+
+    def day_began(self) -> datetime:
+        """When the day in UTC began, by which ends are counted."""
+        return in_zone(self.now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def hour(self, at: datetime) -> str:
+        """A time without its date."""
+        return f"{in_zone(at, self.zone):%H:%M}"
+
+    def since(self, job: views.Job) -> str:
+        """Since when a job is as `state` says; '' if that is not known. Its last query showed that it is lost, or
+        was the last before it expired."""
+        at = {"lost": job.last_polled_at, "expired": job.last_polled_at, "stopped": None}
+        found = at.get(job.tracking, job.state_since)
+        return "" if found is None else self.moment(found)
 
     def second(self, at: str | datetime | None) -> str:
         """A time to the second, with the date unless it is today's."""
@@ -393,6 +114,14 @@ class Wording:
             if len(parts) == 2:
                 break
         return " ".join(filter(None, parts))
+
+    def reason(self, reason: str) -> str:
+        """A reason that wrapd recorded, in the reader's language; what another party said in it as it is."""
+        return self.texts.recorded.get(reason) or reworded(reason, self.texts.phrases)
+
+    def telling(self) -> views.Telling:
+        """How to tell why an alert waits."""
+        return views.Telling(moment=self.second, words=self.texts.whys, reason=self.reason)
 
     def kind(self, kind: str) -> str:
         """The name of a kind; an unknown one as it is."""

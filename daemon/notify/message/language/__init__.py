@@ -2,10 +2,12 @@
 states in a time zone. Pure. Knows no jobs, channels or markup."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
+from msgspec import Struct, field
+
 from daemon.domain.events import Event
+from daemon.domain.reasons import reworded
 from daemon.domain.text import in_zone, offset
 from daemon.notify.message import Cover, Field, Language, Severity
 from daemon.notify.message.escape import clean, length, rough
@@ -41,8 +43,7 @@ def catalogue(language: Language) -> Catalogue:
 _VIDEOS = frozenset({"avatar", "photo"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voice:
+class Voice(Struct, frozen=True, kw_only=True):
     """Words one message. Dates outside the year of `now` include their year."""
 
     texts: Catalogue
@@ -109,10 +110,7 @@ class Voice:
 
     def reason(self, reason: str) -> str:
         """Translate a reason stored in English; text from other parties within it is kept."""
-        known = self.texts.reasons
-        for phrase in sorted((phrase for phrase in known if phrase in reason), key=len, reverse=True):
-            reason = reason.replace(phrase, known[phrase])
-        return reason
+        return reworded(reason, self.texts.reasons)
 
     def sentences(self, *sentences: str) -> str:
         """Join the sentences that are not empty."""
@@ -133,8 +131,7 @@ def voice(language: Language, *, zone: tzinfo, now: datetime) -> Voice:
     return Voice(texts=catalogue(language), zone=zone, now=now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageContext:
+class MessageContext(Struct, frozen=True, kw_only=True):
     """What a message needs to know in addition to the rows it reports."""
 
     zone: tzinfo = UTC

@@ -4,14 +4,14 @@ The `{names}` of a text are the same in all languages; a test compares them.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from daemon.domain.events import Event
 from daemon.notify.message.escape import Units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calendar:
+class Calendar(Struct, frozen=True, kw_only=True):
     """How dates and times are written. `date` has {day} and {month}, `dated` also {year}; `months` has twelve
     entries."""
 
@@ -22,16 +22,14 @@ class Calendar:
     until: str  # {first} to {last}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorText:
+class OperatorText(Struct, frozen=True, kw_only=True):
     """Text for an event about wrapd itself: what happened, and what to do."""
 
     title: str
     headline: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plural:
+class Plural(Struct, frozen=True, kw_only=True):
     """A counted phrase: for 1, and for any other number {n}."""
 
     one: str
@@ -41,8 +39,7 @@ class Plural:
         return (self.one if number == 1 else self.many).format(n=number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
+class Catalogue(Struct, frozen=True, kw_only=True):
     """All texts of one language."""
 
     units: Units

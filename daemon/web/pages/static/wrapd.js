@@ -17,8 +17,6 @@ document.addEventListener("click", async (event) => {
 const live = document.getElementById("live"), main = document.getElementById("main");
 const PACE = 2000, EACH = 60000, SAID = 10000, AGAIN = 10000;
 const said = document.getElementById("said"), state = document.getElementById("stream");
-// What somebody just asked for may have come to its end before the stream was open.
-let asked = new URLSearchParams(location.search).has("done");
 let stream, timer, last = 0, wanted = false, busy = false, paused = false, count = 0, saidAt = 0;
 
 // A form's token differs each time; nothing else of a node does unless it changed.
@@ -62,6 +60,7 @@ function update(made) {
   }
   if (size !== document.querySelectorAll("main [data-key], main [data-list]").length) location.reload();
   document.title = made.title;
+  live.dataset.after = made.getElementById("live").dataset.after;
 }
 
 async function read() {
@@ -95,12 +94,9 @@ function concerns(event) {
 }
 
 function connect() {
-  stream = new EventSource("/api/v1/events");
-  stream.onopen = () => {
-    state.textContent = `· ${live.dataset.live}`;
-    if (asked) soon();
-    asked = false;
-  };
+  // What changed since the page was read comes first. When the browser connects again, it names the last event.
+  stream = new EventSource(`/api/v1/events?after=${live.dataset.after}`);
+  stream.onopen = () => { state.textContent = `· ${live.dataset.live}`; };
   stream.onerror = () => {
     if (paused) return;
     state.textContent = `· ${live.dataset.reconnecting}`;

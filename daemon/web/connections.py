@@ -101,10 +101,14 @@ class Connection(H11Protocol):
         self._born = self._since = self.loop.time()
         self._requests = 0
         self._unread = 0
+        self._heard = False
 
     @property
     def waited_since(self) -> float | None:
-        """Since when it has kept the server waiting (the loop's time); None while a request is being answered."""
+        """Since when it has kept the server waiting (the loop's time); None while a request is being answered, or
+        what it may have sent already has not been read yet."""
+        if not self._heard:
+            return None
         cycle = self.cycle
         answering = cycle is not None and not cycle.response_complete
         if answering and not self.flow.write_paused and self.conn.their_state is not h11.SEND_BODY:
@@ -136,8 +140,13 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]  # an internal of asyncio's selector transport
+        # The transport is read from the loop's next turn on, whose end is the start of the one after it.
+        self.loop.call_soon(self.loop.call_soon, self._is_heard)
         if not self._places.add(self):
             transport.abort()
+
+    def _is_heard(self) -> None:
+        self._heard, self._since = True, self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

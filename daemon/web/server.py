@@ -45,9 +45,9 @@ def _names(listened: str, context: WebContext | None, path: str) -> Collection[s
     return {listened, *more, *(() if public is None else (public,))}
 
 
-_TAKEN_AT_ONCE = 64
+_TAKEN_AT_ONCE = 16
 """Connections accepted before other events get their turn, and before any connection makes room. A higher number
-could use up all file descriptors of the process."""
+could use up all file descriptors of the process, and the places of connections that have not been read yet."""
 _QUEUED = 4096
 """Connections queued by the kernel until they are accepted. Rejected clients would retry only after a second."""
 

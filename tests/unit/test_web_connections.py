@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -66,6 +67,23 @@ async def test_probes_are_answered_beside_any_number_of_held_connections(kind: s
             assert (await say(port, PROBE)).startswith(b"HTTP/1.1 200")
         for each in held:
             each.close()
+
+
+@pytest.mark.parametrize("kind", HELD)
+async def test_probes_in_a_queue_of_strangers_are_answered(kind: str) -> None:
+    """While the loop is busy, the kernel queues connections: a probe among them has kept nobody waiting."""
+    async with server() as (_, port), contextlib.AsyncExitStack() as stack:
+        await say(port, PROBE, most=99)
+        probes = []
+        for number in range(2 * connections.MOST):
+            probing = number % 40 == 0
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))  # the loop stands still
+            one.sendall(PROBE if probing else HELD[kind])
+            one.setblocking(False)
+            probes += [one] if probing else []
+        async with asyncio.timeout(20):
+            for each in probes:
+                assert (await asyncio.get_running_loop().sock_recv(each, 99)).startswith(b"HTTP/1.1 200")
 
 
 async def test_whoever_kept_waiting_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +227,8 @@ async def test_at_work_everywhere_probes_have_a_reserve(monkeypatch: pytest.Monk
         async with asyncio.timeout(10):
             await waiting.wait()
         assert (await say(port, link)).startswith(b"HTTP/1.1 503")
-        assert (await say(port, PROBE)).startswith(b"HTTP/1.1 200")
+        for probed in await asyncio.gather(say(port, PROBE), say(port, PROBE)):
+            assert probed.startswith(b"HTTP/1.1 200")
         gate.set()
         assert all(each.startswith(b"HTTP/1.1 404") for each in await asyncio.gather(*busy))
 

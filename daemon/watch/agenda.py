@@ -4,13 +4,16 @@ Due times are monotonic seconds. There are two queues: jobs that may share a lis
 singly. Does no I/O and does not interpret answers.
 
 Nothing here visits all jobs at once: with 1,000,000 of them that would block the event loop for a second. Work
-over all jobs is an iterator that the caller advances in steps, letting the loop run in between.
+over all jobs is an iterator that the caller advances in steps, letting the loop run in between. Jobs are found by
+id in many small tables: a large one would be copied whole as it grows, and could not be visited in steps while it
+changes.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
-from itertools import count, islice
+from itertools import chain, count, islice
 from math import inf, nextafter
 
 from daemon.domain.jobs import JobId
@@ -19,9 +22,15 @@ from daemon.watch.job import Phase, Watched
 
 _SWEEP = 1.0
 """Seconds between two searches for expired jobs: each search visits all jobs."""
-_STEP, _READ_STEP = 2000, 20_000
+_STEP, _READ_STEP = 2000, 10_000
 """Most jobs visited in one step of work over all of them, where each is put anew and where each is only read:
 about 5 ms."""
+_PART = slice(6, 8)
+"""The characters of a job id that name its table. The service's ids are random hexadecimal digits, which makes 256
+tables. Other ids may make fewer and larger ones, at the price of longer pauses."""
+_NO_TABLE: Mapping[JobId, "Watched"] = {}
+_SAMPLED = 16
+"""Least tables that a sample comes from, if there are as many: of random ids each holds a sample itself."""
 _SLOT = 0.25
 """Seconds of due times that share a list. Shorter would make many lists, longer would leave much to put in
 order."""
@@ -54,14 +63,16 @@ class _Queue:
         """A heap of the keys of `_later`."""
         self._slot = 0
         self._now: list[tuple[float, int, Watched]] = []
-        """A heap of the jobs of `_slot`, the earliest. Only here a job's due time is compared with another's."""
+        """A heap of jobs of `_slot`, the earliest. Only here a job's due time is compared with another's."""
+        self._rest: list[Watched] = []
+        """Its other jobs, last in first: taken off the end, since a list moves all that is behind."""
         self._order = count()  # breaks ties between equal due times, first in first out: jobs do not compare
 
     def put(self, watched: Watched) -> None:
         """Add a job at its due time."""
         self.size += 1
         slot = int(watched.due / _SLOT)
-        if slot == self._slot and self._now:
+        if slot == self._slot and (self._now or self._rest):
             heapq.heappush(self._now, (watched.due, next(self._order), watched))
         else:
             self._put_later(slot, watched)
@@ -81,10 +92,12 @@ class _Queue:
     def first(self) -> Watched | None:
         """Return the next due job without taking it, or None if there is none."""
         while True:
-            if self._slots and (not self._now or self._slots[0] < self._slot):
+            if self._slots and (self._slots[0] < self._slot or not (self._now or self._rest)):
                 self._turn()
             elif not self._now:
-                return None
+                if not self._rest:
+                    return None
+                self._put_in_order()
             elif self._counts(self._now[0]):
                 return self._now[0][2]
             else:
@@ -102,6 +115,7 @@ class _Queue:
         self._later.clear()
         self._slots.clear()
         self._now.clear()
+        self._rest.clear()
         self.size = 0
 
     def _drop_first(self) -> None:
@@ -117,16 +131,24 @@ class _Queue:
             later.append(watched)
 
     def _turn(self) -> None:
-        """Put the earliest slot in order, in place of a later one that was before."""
+        """Turn to the earliest slot, from a later one if there was one."""
+        if self._rest:
+            self._rest.reverse()
+            self._later[self._slot] = self._rest
+            heapq.heappush(self._slots, self._slot)
         for entry in self._now:
             self._put_later(self._slot, entry[2])
         self._slot = heapq.heappop(self._slots)
-        jobs = self._later.pop(self._slot)
-        if len(jobs) > _ORDERED:
-            self._later[self._slot] = jobs[_ORDERED:]
-            heapq.heappush(self._slots, self._slot)
-            del jobs[_ORDERED:]
-        self._now = [(each.due, next(self._order), each) for each in jobs if int(each.due / _SLOT) == self._slot]
+        self._rest = self._later.pop(self._slot)
+        self._rest.reverse()
+        self._put_in_order()
+
+    def _put_in_order(self) -> None:
+        """Put the next jobs of the slot in order."""
+        jobs = self._rest[-_ORDERED:]
+        del self._rest[-_ORDERED:]
+        order, slot = self._order, self._slot
+        self._now = [(each.due, next(order), each) for each in reversed(jobs) if int(each.due / _SLOT) == slot]
         self.size -= len(jobs) - len(self._now)
         heapq.heapify(self._now)
 
@@ -139,7 +161,10 @@ class Agenda:
     """Which job is due next. A job that was put twice is found only at its latest due time."""
 
     def __init__(self) -> None:
-        self._jobs: dict[JobId, Watched] = {}
+        self._tables: defaultdict[str, dict[JobId, Watched]] = defaultdict(dict)
+        self._size = 0
+        self._joined: list[set[JobId]] = []
+        """The jobs added during each visit of all jobs that is under way."""
         self._queues = tuple(_Queue(singly=bool(queue)) for queue in JobQueue)
         self._next_expiry = inf
         self._expiring: Iterator[Watched] | None = None
@@ -151,19 +176,19 @@ class Agenda:
         self.on_sooner: Callable[[float], None] = lambda due: None
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return self._size
 
     def __iter__(self) -> Iterator[Watched]:
-        return iter(self._jobs.values())
+        return chain.from_iterable(table.values() for table in self._tables.values())
 
     @property
     def listed(self) -> int:
         """How many of the jobs lists hold."""
-        return len(self._jobs) - self.unlisted
+        return self._size - self.unlisted
 
     def get(self, job_id: JobId) -> Watched | None:
         """Return the job with that id, or None if it is not watched."""
-        return self._jobs.get(job_id)
+        return self._tables.get(job_id[_PART], _NO_TABLE).get(job_id)
 
     def holds(self, watched: Watched) -> bool:
         """Whether this very object, which was added, is still watched. Hot: it looks at nothing but the object."""
@@ -173,7 +198,10 @@ class Agenda:
         """Watch a job from its `due` time on. Replaces a job with the same id, and returns that."""
         before = self.drop(watched.job_id)
         watched.set_gone(gone=False)
-        self._jobs[watched.job_id] = watched
+        self._tables[watched.job_id[_PART]][watched.job_id] = watched
+        self._size += 1
+        for joined in self._joined:
+            joined.add(watched.job_id)
         self.unlisted += watched.unlisted
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
@@ -182,21 +210,29 @@ class Agenda:
     def add_all(self, jobs: Sequence[Watched], due: float, *, singly: bool) -> None:
         """Watch many new jobs, all of them `due` at the same moment, and to be queried `singly` or not. For a
         start, which adds every job."""
-        known, soonest = self._jobs, self._next_expiry
+        tables, soonest = self._tables, self._next_expiry
         for watched in jobs:
-            if known.setdefault(watched.job_id, watched) is not watched:
-                self.drop(watched.job_id)
-                known[watched.job_id] = watched
+            job_id = watched.job_id
+            if tables[job_id[_PART]].setdefault(job_id, watched) is not watched:
+                self.drop(job_id)
+                tables[job_id[_PART]][job_id] = watched
             if watched.expires < soonest:  # noqa: PLR1730 - seldom true, and hot
                 soonest = watched.expires
         self._next_expiry = soonest
+        self._size += len(jobs)
+        for joined in self._joined:
+            joined.update(watched.job_id for watched in jobs)
         self.unlisted += len(jobs) if singly else 0
         self._queues[singly].put_all(jobs, due)
 
     def drop(self, job_id: JobId) -> Watched | None:
         """Stop watching a job. Returns it, or None if it was not watched."""
-        watched = self._jobs.pop(job_id, None)
-        if watched is not None:
+        if (watched := self.get(job_id)) is not None:
+            table = self._tables[job_id[_PART]]
+            del table[job_id]
+            if not table:
+                del self._tables[job_id[_PART]]
+            self._size -= 1
             self.unlisted -= watched.unlisted
             watched.set_gone(gone=True)
         return watched
@@ -210,10 +246,11 @@ class Agenda:
         """Stop watching all jobs. In steps, since each frees its memory."""
         for queue in self._queues:
             queue.let_go()
-        self.unlisted, self._expiring = 0, None
-        while self._jobs:
-            self._jobs.popitem()[1].set_gone(gone=True)
-            yield
+        self._expiring = None
+        while self._tables:
+            for job_id in tuple(next(iter(self._tables.values()))):
+                self.drop(job_id)
+                yield
 
     def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:
         """Set whether lists do not hold the job, which decides its queue. The caller must `put` it again."""
@@ -317,13 +354,26 @@ class Agenda:
             yield
 
     def each(self) -> Iterator[Watched]:
-        """Yield all jobs of this moment that are still watched when their turn comes."""
-        return filter(self.holds, tuple(self._jobs.values()))
+        """Yield all jobs of the moment of the first that are still watched when their turn comes."""
+        joined: set[JobId] = set()
+        self._joined.append(joined)
+        try:
+            for part in tuple(self._tables):
+                for watched in tuple(self._tables.get(part, _NO_TABLE).values()):
+                    if not watched.gone and watched.job_id not in joined:
+                        yield watched
+        finally:
+            self._joined = [each for each in self._joined if each is not joined]
 
     def sample(self, begin: int, most: int) -> list[Watched]:
-        """Return up to `most` jobs, evenly spread over all. `begin` selects the offset within the first stride."""
-        stride = max(1, len(self._jobs) // most)
-        return list(islice(self._jobs.values(), begin % stride, None, stride))[:most]
+        """Return up to `most` jobs, spread evenly over some tables, or over all where these hold few. Which ones
+        depends on `begin`, any number."""
+        tables = tuple(self._tables.values())
+        stride = max(1, min(self._size // most, len(tables) // _SAMPLED))
+        tables = tables[begin % stride :: stride]
+        step = max(1, sum(map(len, tables)) // most)
+        jobs = chain.from_iterable(table.values() for table in tables)
+        return list(islice(jobs, begin // stride % step, None, step))[:most]
 
     def expired(self, now: float) -> list[Watched]:
         """Return expired jobs with no query under way, as far as a step of the search has found them. Repeats them
@@ -347,17 +397,19 @@ class Round:
     def __init__(self, agenda: Agenda, began: float) -> None:
         self._agenda = agenda
         self._began = began
-        self._jobs = tuple(agenda)
-        self._done = 0
+        self._jobs = agenda.each()
+        self._next = next(self._jobs, None)
 
     def over(self) -> bool:
         """Go on from the first job that had not been queried at the last call. Returns whether none is left."""
-        for watched in islice(self._jobs, self._done, self._done + _READ_STEP):
+        for _ in range(_READ_STEP):
+            if (watched := self._next) is None:
+                break
             answered = watched.looked is not None and watched.looked > self._began
             if not answered and not watched.unlisted and self._agenda.holds(watched):
                 return False
-            self._done += 1
-        return self._done == len(self._jobs)
+            self._next = next(self._jobs, None)
+        return self._next is None
 
 
 def step(work: Iterator[None]) -> bool:

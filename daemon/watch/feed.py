@@ -141,8 +141,7 @@ class FeedReader:
         self._sweep_check = 0.0
         self._since: datetime | None = None
         self._since_at = -math.inf
-        self._sample = list(context.agenda)
-        self._sampled_at = -math.inf
+        self._sample, self._sampled_at = context.agenda.sample(0, _SAMPLE), -math.inf
 
     @property
     def carries_news(self) -> bool:

@@ -28,12 +28,13 @@ steps = st.lists(
 
 
 def job_id(job: int) -> JobId:
-    return JobId(f"j{job}")
+    """Ids of three tables: of two the tables are named by `a` and `b`, of one by nothing."""
+    return JobId(f"j{job}" if job % 3 == 0 else f"{job:06}" + "ab"[job % 3 - 1])
 
 
-def watched(job: int, due: float, expires: float = 1e9) -> Watched:
+def watched(job: int, due: float, expires: float = 1e9, *, name: Callable[[int], str] = job_id) -> Watched:
     return Watched(
-        job=job, job_id=job_id(job), kind=KINDS["avatar"], state=None, since=0, expires=expires, due=due
+        job=job, job_id=JobId(name(job)), kind=KINDS["avatar"], state=None, since=0, expires=expires, due=due
     )
 
 
@@ -72,7 +73,8 @@ def test_the_most_overdue_job_comes_first_and_dropped_ones_never(script: list[tu
         for queue in JobQueue:
             expected = [due for each, due in model.items() if queues[each] is queue]
             assert agenda.first_due(queue) == min(expected, default=None)
-        assert len(agenda) == len(model)
+        assert len(agenda) == len(model) == len({each.job for each in agenda})
+        assert {each.job for each in agenda.each()} == {each.job for each in agenda} == set(model)
 
 
 def test_what_is_taken_is_not_found_until_it_is_given_back() -> None:
@@ -233,3 +235,48 @@ def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -
     agenda.drop(job_id(1))
     assert agenda.expired(13.3) == []
     assert agenda.expired(25) == [late]
+
+
+visits = st.tuples(st.sampled_from(["next", "add", "add all", "drop"]), jobs)
+
+
+@given(st.lists(visits, max_size=40), st.booleans())
+def test_a_visit_meets_the_jobs_of_its_begin_that_are_left(script: list[tuple[str, int]], whole: bool) -> None:
+    """Whoever joins while jobs are visited was planned by what holds now, and must not be changed again."""
+    agenda = Agenda()
+    for job in (1, 2, 3, 4):
+        agenda.add(watched(job, 0))
+    begun, visit = set(agenda), agenda.each()
+    met = [next(visit)]
+    for what, job in script:
+        if what == "next":
+            met += [each for each in [next(visit, None)] if each is not None]
+            assert met[-1] in begun
+        elif what == "drop":
+            agenda.drop(job_id(job))
+        elif what == "add":
+            agenda.add(watched(job, 0))
+        else:
+            agenda.add_all([watched(job, 0), watched(job + 1, 0)], 0, singly=False)
+    if whole:
+        rest = list(visit)
+        assert not [each for each in rest if each.gone]
+        met += rest
+        assert {each for each in begun if not each.gone} <= set(met) <= begun
+    assert len(met) == len(set(met))
+    visit.close()
+    assert not agenda._joined
+
+
+@pytest.mark.parametrize("name", ["{0:08x}", "all-in-one-{0}", "{0}"])
+@pytest.mark.parametrize("number", [0, 1, 99, 100, 150, 1000, 20_000])
+def test_a_sample_is_of_the_wanted_size_and_in_time_of_every_job(name: str, number: int) -> None:
+    agenda = Agenda()
+    agenda.add_all([watched(job, 7.0, name=name.format) for job in range(number)], 7.0, singly=False)
+    seen: set[int] = set()
+    for begin in range(3 * (number // 100 + 1)):
+        sample = agenda.sample(begin, 100)
+        assert len({each.job for each in sample}) == len(sample)
+        assert min(number, 50) <= len(sample) <= 100
+        seen |= {each.job for each in sample}
+    assert len(seen) >= 0.6 * number
